@@ -4,6 +4,7 @@ package mem
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ type Store struct {
 	commit    sync.Mutex // held for a whole Apply, followers included: commits have one order
 	followers []follower
 	lastJob   int64
+	closed    bool
 
 	mu       sync.RWMutex // guards what follows; never held while followers run
 	docs     map[string]store.Document
@@ -118,6 +120,9 @@ func (s *Store) Apply(ctx context.Context, ops ...store.Op) ([]store.Document, e
 	}
 	s.commit.Lock()
 	defer s.commit.Unlock()
+	if s.closed {
+		return nil, errors.New("store: closed")
+	}
 	batch := batch{store: s, now: store.Stamp(s.clock()), written: map[string]*store.Document{}}
 	for _, op := range ops {
 		if err := batch.add(op); err != nil {
@@ -185,7 +190,13 @@ func (s *Store) Work(kind string, concurrency int, run func(context.Context, sto
 // Start implements store.Store. Jobs run until Close; ctx only lends them its values.
 func (s *Store) Start(ctx context.Context) error { return s.jobs.Start(ctx) }
 
-// Close implements store.Store.
-func (s *Store) Close(ctx context.Context) error { return s.jobs.Close(ctx) }
+// Close implements store.Store. Running jobs may use the store until they return.
+func (s *Store) Close(ctx context.Context) error {
+	err := s.jobs.Close(ctx)
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	s.closed = true
+	return err
+}
 
 var _ store.Store = (*Store)(nil)

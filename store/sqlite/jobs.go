@@ -1,0 +1,191 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/alvara-ml/alvara/store"
+)
+
+// jobs is the durable queue: River, on the writer's connection, with a queue for each kind.
+type jobs struct {
+	store  *Store
+	clock  func() time.Time
+	retry  func(attempt int) time.Duration
+	log    *slog.Logger
+	driver *driver
+	insert *river.Client[*sql.Tx] // runs nothing
+
+	mu      sync.Mutex
+	workers *river.Workers
+	queues  map[string]river.QueueConfig
+	run     *river.Client[*sql.Tx] // nil before Start
+	closed  bool
+}
+
+const (
+	sqlRiverVersion = `SELECT max(version) FROM river_migration WHERE line = 'main'`
+	sqlInterrupted  = `UPDATE river_job SET state = 'available', attempt = max(attempt - 1, 0) WHERE state = 'running'`
+	sqlLeaders      = `DELETE FROM river_leader`
+	sqlDue          = `UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'`
+)
+
+func newJobs(ctx context.Context, s *Store, set settings) (*jobs, error) {
+	j := &jobs{
+		store: s, clock: set.clock, retry: set.retry, log: set.log,
+		driver: newDriver(s.writes), workers: river.NewWorkers(), queues: map[string]river.QueueConfig{},
+	}
+	migrator, err := rivermigrate.New(j.driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	versions := migrator.AllVersions()
+	var have sql.NullInt64
+	_ = s.writes.QueryRowContext(ctx, sqlRiverVersion).Scan(&have) // fails when there is no such table yet
+	if int(have.Int64) != versions[len(versions)-1].Version {
+		if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+			return nil, err
+		}
+	}
+	j.insert, err = river.NewClient(j.driver, &river.Config{Logger: j.log})
+	return j, err
+}
+
+// queue is River's name for a kind's queue: it allows few characters.
+func queue(kind string) string {
+	sum := sha256.Sum256([]byte(kind))
+	return "k" + hex.EncodeToString(sum[:12])
+}
+
+// args is a job as River takes it. The body is wrapped: River hands SQLite the text as a BLOB, and SQLite takes some short
+// texts for its binary form of JSON ("abcde" with its quotes, {"a":12}), whose first byte tells a length that fits.
+type args struct {
+	kind string
+	Body json.RawMessage `json:"body"`
+}
+
+func (a args) Kind() string { return a.kind }
+
+// add inserts a job in tx; told tells the queue after the commit.
+func (j *jobs) add(tx *sql.Tx, op store.Enqueue) (told func(), err error) {
+	ctx := context.Background()
+	opts := &river.InsertOpts{MaxAttempts: op.Attempts(), Queue: queue(op.Kind)}
+	wait := time.Duration(0)
+	if !op.RunAt.IsZero() {
+		wait = max(op.RunAt.Sub(j.clock()), 0)
+	}
+	if wait > 0 {
+		opts.ScheduledAt = time.Now().Add(wait)
+	}
+	inserted, err := j.insert.InsertTx(ctx, tx, args{op.Kind, op.Body}, opts)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 {
+		// River looks for scheduled jobs every five seconds. An available one with a time to come is fetched when it is due.
+		if _, err := tx.ExecContext(ctx, sqlDue, inserted.Job.ID); err != nil {
+			return nil, err
+		}
+	}
+	return func() { j.driver.bell.after(wait, opts.Queue) }, nil
+}
+
+// Work is Store.Work.
+func (j *jobs) Work(kind string, concurrency int, run func(context.Context, store.Job) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, twice := j.queues[queue(kind)]; twice || j.run != nil || concurrency < 1 || run == nil {
+		panic(fmt.Sprintf("store: Work(%q, %d): must come before Start, once for a kind, with a concurrency of at least 1", kind, concurrency))
+	}
+	j.queues[queue(kind)] = river.QueueConfig{MaxWorkers: concurrency}
+	river.AddWorkerArgs(j.workers, args{kind: kind}, &worker{jobs: j, run: run})
+}
+
+// Start is Store.Start.
+func (j *jobs) Start(ctx context.Context) (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.run != nil || j.closed {
+		return errors.New("store: Start was called twice, or after Close")
+	}
+	if len(j.queues) == 0 {
+		return nil
+	}
+	// No other process works on this file: what is said to run was interrupted, and nobody leads.
+	for _, statement := range []string{sqlInterrupted, sqlLeaders} {
+		if _, err := j.store.writes.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	j.run, err = river.NewClient(j.driver, &river.Config{
+		Logger: j.log, Workers: j.workers, Queues: j.queues, SkipJobKindValidation: true,
+		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Second,
+		JobTimeout: -1, RescueStuckJobsAfter: math.MaxInt64, // a job may take as long as it wants
+	})
+	if err != nil {
+		return err
+	}
+	return j.run.Start(context.WithoutCancel(ctx))
+}
+
+// Close stops the queue as Store.Close says.
+func (j *jobs) Close(ctx context.Context) error {
+	j.mu.Lock()
+	run := j.run
+	j.closed = true
+	j.mu.Unlock()
+	j.driver.bell.silence()
+	if run == nil {
+		return nil
+	}
+	err := run.Stop(ctx)
+	if ctx.Err() == nil {
+		return err
+	}
+	if err := run.StopAndCancel(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// worker runs the jobs of one kind.
+type worker struct {
+	river.WorkerDefaults[args]
+	jobs *jobs
+	run  func(context.Context, store.Job) error
+}
+
+// Work is one attempt.
+func (w *worker) Work(ctx context.Context, row *river.Job[args]) error {
+	err := w.run(ctx, store.Job{
+		ID: row.ID, Kind: row.JobRow.Kind, Body: row.Args.Body, Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // Close cancelled it: the attempt is repeated after the next Start
+		return river.JobSnooze(0)
+	case store.IsFatal(err):
+		return river.JobCancel(err)
+	}
+	return err
+}
+
+// NextRetry is when a job that failed is tried again.
+func (w *worker) NextRetry(row *river.Job[args]) time.Time {
+	wait := w.jobs.retry(row.Attempt)
+	w.jobs.driver.bell.after(wait, row.Queue)
+	return time.Now().Add(wait)
+}
