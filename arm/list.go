@@ -1,0 +1,224 @@
+package arm
+
+import (
+	"context"
+	"encoding/base64"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
+)
+
+// The sizes of a page of a list.
+const (
+	defaultPage = 200
+	largestPage = 1000
+)
+
+func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error) {
+	if d.List != nil {
+		return d.listElsewhere(ctx, call)
+	}
+	scope := call.Target.ID
+	prefix := scope.Key() + "/"
+	if scope.IsRoot() {
+		prefix = "/"
+	}
+	page, err := PageOf(call)
+	if err != nil {
+		return nil, err
+	}
+	filter := newVisibility(call, scope)
+	below := depth(scope, d.Type)
+	values := make([]any, 0, 16)
+	after := page.After
+	for {
+		docs, err := call.Manager.Store.List(ctx, store.Query{Kind: d.Type.Key(), Prefix: prefix, After: after, Limit: page.Size + 1})
+		if err != nil {
+			return nil, err
+		}
+		for i, doc := range docs {
+			r, err := d.decode(doc)
+			if err != nil {
+				return nil, err
+			}
+			after = doc.Key
+			if (below > 0 && strings.Count(doc.Key[len(prefix)-1:], "/") != below) || (d.HideFromList != nil && d.HideFromList(&r.Resource, call)) {
+				continue
+			}
+			if !filter.visible(d.permission(Read, &r.Resource, &r.Resource), r.ID) {
+				continue
+			}
+			body, err := d.show(ctx, call, r)
+			if err != nil {
+				return nil, err
+			}
+			values = append(values, body)
+			if len(values) == page.Size && (i+1 < len(docs)) {
+				return &Response{Status: 200, Body: page.Body(call, values, after)}, filter.record(ctx)
+			}
+		}
+		if len(docs) <= page.Size {
+			break
+		}
+	}
+	filter.fallback = d.permission(Read, &Resource[P]{Kind: call.query("kind")}, nil)
+	if err := filter.record(ctx); err != nil {
+		return nil, err
+	}
+	return &Response{Status: 200, Body: page.Body(call, values, "")}, nil
+}
+
+func (d *definition[P]) listElsewhere(ctx context.Context, call *Call) (*Response, error) {
+	filter := newVisibility(call, call.Target.ID)
+	filter.fallback = d.permission(Read, nil, nil)
+	filter.scopes = d.Scopes
+	items, err := d.List(ctx, call, call.Target.ID)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]any, 0, len(items))
+	for _, item := range items {
+		if !filter.visible(d.permission(Read, item, item), item.ID) {
+			continue
+		}
+		body, err := d.show(ctx, call, &stored[P]{Resource: *item, State: Succeeded})
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, body)
+	}
+	if err := filter.record(ctx); err != nil {
+		return nil, err
+	}
+	return &Response{Status: 200, Body: map[string]any{"value": values}}, nil
+}
+
+// depth is how many segments the items of a collection have below its scope: children lie directly below their parent,
+// whereas a list at a group or subscription reaches all resources of the type in it (0).
+func depth(scope resource.ID, t resource.Type) int {
+	if scope.Type() != "" && strings.HasPrefix(t.Key(), scope.Type().Key()+"/") {
+		return 2 * (strings.Count(string(t), "/") - strings.Count(string(scope.Type()), "/"))
+	}
+	return 0
+}
+
+// visibility chooses what a caller may see in a list, and records one decision for the list as a whole.
+type visibility struct {
+	call     *Call
+	scope    resource.ID
+	wide     map[string]bool // the actions that were asked on the scope itself
+	seen     *Requirement    // what let the first item through
+	fallback string          // the action to ask when nothing was let through
+	scopes   bool
+}
+
+func newVisibility(call *Call, scope resource.ID) *visibility {
+	return &visibility{call: call, scope: scope, wide: map[string]bool{}}
+}
+
+func (v *visibility) visible(action string, id resource.ID) bool {
+	m := v.call.Manager
+	wide, asked := v.wide[action]
+	if !asked {
+		wide = m.Guard.Allowed(m.ask(v.call, Requirement{Action: action, Scope: v.scope}))
+		v.wide[action] = wide
+	}
+	requirement := Requirement{Action: action, Scope: v.scope}
+	if !wide {
+		requirement.Scope = id
+		if !m.Guard.Allowed(m.ask(v.call, requirement)) {
+			return false
+		}
+	}
+	if v.seen == nil {
+		v.seen = &requirement
+	}
+	return true
+}
+
+// record asks the guard for the permission that the list as a whole rests on: a caller who may see nothing and may not
+// read the scope either is refused.
+func (v *visibility) record(ctx context.Context) error {
+	requirement := Requirement{Action: v.fallback, Scope: v.scope}
+	if v.seen != nil {
+		requirement = *v.seen
+	}
+	return v.call.Manager.Guard.Check(ctx, v.call.Manager.ask(v.call, requirement))
+}
+
+// Page is a part of a list: the keys after After, at most Size of them.
+type Page struct {
+	After string
+	Size  int
+}
+
+// PageOf reads $top and $skipToken.
+func PageOf(call *Call) (Page, error) {
+	page := Page{Size: defaultPage}
+	if top := call.query("$top"); top != "" {
+		n, err := strconv.Atoi(top)
+		if err != nil || n < 1 {
+			return page, resource.Invalidf("InvalidParameter", "$top is %q; a number from 1 was expected", top).At("$top")
+		}
+		page.Size = min(n, largestPage)
+	}
+	if token := call.query("$skipToken"); token != "" {
+		after, err := base64.RawURLEncoding.DecodeString(token)
+		if err != nil {
+			return page, resource.Invalidf("InvalidSkipToken", "$skipToken is not one that this service gave; start the list anew").At("$skipToken")
+		}
+		page.After = string(after)
+	}
+	return page, nil
+}
+
+// Body is a page as clients expect it; after is the last key shown when more follow, else "".
+func (p Page) Body(call *Call, values []any, after string) map[string]any {
+	body := map[string]any{"value": values}
+	if after == "" {
+		return body
+	}
+	query := url.Values{}
+	for name, given := range call.Query {
+		if !strings.EqualFold(name, "$skipToken") {
+			query[name] = given
+		}
+	}
+	query.Set("$skipToken", base64.RawURLEncoding.EncodeToString([]byte(after)))
+	body["nextLink"] = call.BaseURL + call.path() + "?" + query.Encode()
+	return body
+}
+
+// QueryValue gives a query parameter by its name in any case.
+func (call *Call) QueryValue(name string) string { return call.query(name) }
+
+func (call *Call) query(name string) string {
+	for given, values := range call.Query {
+		if strings.EqualFold(given, name) && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
+}
+
+// path is the path of the present request in canonical form.
+func (call *Call) path() string {
+	target := call.Target
+	if !target.Collection {
+		return target.ID.String()
+	}
+	switch {
+	case target.Type.Is(resource.TypeSubscription):
+		return "/subscriptions"
+	case target.Type.Is(resource.TypeResourceGroup):
+		return target.ID.String() + "/resourceGroups"
+	case depth(target.ID, target.Type) > 0:
+		return target.ID.String() + string(target.Type)[len(target.ID.Type()):]
+	case target.ID.IsRoot():
+		return "/providers/" + string(target.Type)
+	}
+	return target.ID.String() + "/providers/" + string(target.Type)
+}

@@ -1,0 +1,166 @@
+package arm
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"time"
+
+	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
+)
+
+// Resource is the envelope that all resources share, around properties of a type's own.
+type Resource[P any] struct {
+	ID         resource.ID       `json:"id"`
+	Name       string            `json:"name"`
+	Type       resource.Type     `json:"type"`
+	Location   string            `json:"location,omitempty"`
+	Kind       string            `json:"kind,omitempty"`
+	Tags       map[string]string `json:"tags,omitempty"`
+	SKU        json.RawMessage   `json:"sku,omitempty"`
+	Identity   *Identity         `json:"identity,omitempty"`
+	Properties P                 `json:"properties"`
+	SystemData *SystemData       `json:"systemData,omitempty"`
+	ETag       string            `json:"etag,omitempty"` // not stored: the document's
+}
+
+// SystemData says who wrote a resource and when.
+type SystemData struct {
+	CreatedBy          string    `json:"createdBy"`
+	CreatedByType      string    `json:"createdByType"`
+	CreatedAt          time.Time `json:"createdAt"`
+	LastModifiedBy     string    `json:"lastModifiedBy"`
+	LastModifiedByType string    `json:"lastModifiedByType"`
+	LastModifiedAt     time.Time `json:"lastModifiedAt"`
+}
+
+// Identity is the managed identity of a resource: Type is None, SystemAssigned, UserAssigned, or
+// "SystemAssigned, UserAssigned". PrincipalID and TenantID are those of the system-assigned one.
+type Identity struct {
+	Type         string                        `json:"type"`
+	PrincipalID  string                        `json:"principalId,omitempty"`
+	TenantID     string                        `json:"tenantId,omitempty"`
+	UserAssigned map[string]*UserAssignedEntry `json:"userAssignedIdentities,omitempty"` // by resource id
+}
+
+// UserAssignedEntry is a user-assigned identity as a resource that carries it shows it.
+type UserAssignedEntry struct {
+	PrincipalID string `json:"principalId,omitempty"`
+	ClientID    string `json:"clientId,omitempty"`
+}
+
+// Verb is what a request wants of a resource, and the last word of the permission that it needs.
+type Verb string
+
+// The verbs.
+const (
+	Read   Verb = "read"
+	Write  Verb = "write"
+	Remove Verb = "delete"
+	Act    Verb = "action"
+)
+
+// Requirement is one more permission that a request needs: a linked scope.
+type Requirement struct {
+	Action string
+	Data   bool
+	Scope  resource.ID
+}
+
+// Call is a request on its way through the pipeline: who asks for what.
+type Call struct {
+	Who       identity.Principal
+	Method    string
+	Target    Target
+	Query     map[string][]string
+	Header    map[string][]string
+	Body      []byte
+	BaseURL   string // scheme and host that the caller used, for links
+	RequestID string
+	Client    string
+	Job       string // set when a durable operation acts for the caller
+	Manager   *Manager
+}
+
+// Change is a write on its way: Prev is nil when the resource is new. Hooks may set Next's fields.
+type Change[P any] struct {
+	*Call
+	Next, Prev *Resource[P]
+}
+
+// Spec declares a resource type whose properties have the Go type P. Only Type is required.
+type Spec[P any] struct {
+	Type resource.Type
+
+	Tracked    bool           // it has a location and tags, and is listed among the resources of a group
+	Identities bool           // it may carry managed identities
+	Strict     bool           // properties that P does not know are refused by name; otherwise they are ignored
+	Name       *regexp.Regexp // legal names; nil for the usual rule
+	NameRule   string         // the rule in words
+	GlobalName bool           // the name must be unused by any resource of the type, in any group
+	Created    int            // the status of a creating PUT; 201 when zero
+	Replaced   int            // the status of a replacing PUT; 200 when zero
+	ReadOnly   bool           // no PUT, PATCH or DELETE
+	Scopes     bool           // an extension type, which sits on any scope
+	// ImplicitParent: the direct parent need not exist, because Commit makes it (a version makes its container).
+	ImplicitParent bool
+	APIVersions    []string // what the provider's list shows; any well-formed version is served
+	HideFromList   func(*Resource[P], *Call) bool
+
+	// PermissionType replaces Type in the derived permissions: versions of a feature set share the set's.
+	PermissionType string
+	// Permission names the action for a verb; nil derives "{PermissionType or Type}/{verb}".
+	Permission func(verb Verb, next, prev *Resource[P]) string
+	// Linked lists what else the caller must be allowed before the write: identities assigned, resources provisioned.
+	Linked func(ctx context.Context, change *Change[P]) ([]Requirement, error)
+	// LinkedDelete lists what else the caller must be allowed before the deletion.
+	LinkedDelete func(ctx context.Context, call *Call, r *Resource[P]) ([]Requirement, error)
+	// Validate checks a write and sets defaults; it must not write anything.
+	Validate func(ctx context.Context, change *Change[P]) error
+	// Commit gives more ops that are committed with the write, in one atomic change.
+	Commit func(ctx context.Context, change *Change[P]) ([]store.Op, error)
+	// Written runs once the write is committed.
+	Written func(ctx context.Context, change *Change[P]) error
+	// Provision is the long part of a write: a durable operation that survives a restart and may run more than once. It
+	// acts as the caller, through call.Manager, and may change r's properties, which are saved when it returns nil.
+	Provision func(ctx context.Context, call *Call, r *Resource[P]) error
+	// NeedsProvision tells whether this write needs Provision; nil means that every write does.
+	NeedsProvision func(change *Change[P]) bool
+	// Deleting checks a deletion and gives more ops that are committed with it.
+	Deleting func(ctx context.Context, call *Call, r *Resource[P]) ([]store.Op, error)
+	// Deleted runs once the deletion is committed.
+	Deleted func(ctx context.Context, call *Call, r *Resource[P]) error
+	// References gives the resources that this one needs: they cannot be deleted while it is there.
+	References func(r *Resource[P]) []resource.ID
+	// Present changes a copy of the resource before it is shown.
+	Present func(ctx context.Context, call *Call, r *Resource[P])
+	// Find and List replace the stored documents for types whose items live elsewhere, such as built-in roles.
+	Find func(ctx context.Context, call *Call, id resource.ID) (*Resource[P], bool, error)
+	List func(ctx context.Context, call *Call, scope resource.ID) ([]*Resource[P], error)
+	// Key replaces the document key, which is the id's.
+	Key func(id resource.ID) string
+
+	Actions []Action[P]
+}
+
+// Action is a POST on a resource.
+type Action[P any] struct {
+	Name       string
+	Method     string // POST when empty
+	Permission string // full action; "" derives "{PermissionType or Type}/{Name}/action"
+	Data       bool
+	Linked     func(ctx context.Context, call *Call, r *Resource[P]) ([]Requirement, error)
+	Run        func(ctx context.Context, call *Call, r *Resource[P]) (any, error)
+	Status     int // 200 when zero
+}
+
+// View is an endpoint that is no resource of a declared type, such as the list of all resources in a group.
+type View struct {
+	Method  string // GET when empty
+	Pattern string // a path whose {segments} match any one segment
+	Action  string // the permission, on the scope that Scope gives; "" lets every authenticated principal in
+	Scope   func(params map[string]string) resource.ID
+	Run     func(ctx context.Context, call *Call, params map[string]string) (any, error)
+}

@@ -1,0 +1,30 @@
+// Package resources provides the Microsoft.Resources namespace: tenants, subscriptions, resource groups, the list of all
+// resources, and the list of providers.
+package resources
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// Group is the properties of a resource group: it has none but its provisioning state.
+type Group struct{}
+
+// Groups declares resource groups. Deleting one removes all that it holds, as a long-running operation.
+func Groups() arm.Type {
+	return arm.Define(arm.Spec[Group]{
+		Type:        resource.TypeResourceGroup,
+		Tracked:     true,
+		APIVersions: apiVersions,
+		Name:        regexp.MustCompile(`^[\p{L}\p{N}_\-.()]{0,89}[\p{L}\p{N}_\-()]$`),
+		NameRule:    "1 to 90 letters, digits, '.', '_', '-', '(' or ')', not ending in '.'",
+		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Group]) {
+			r.Type = "Microsoft.Resources/resourceGroups"
+		},
+	})
+}
+
+var apiVersions = []string{"2022-12-01", "2021-04-01", "2020-06-01"}
