@@ -40,10 +40,10 @@ type bell struct {
 // slack is by how much a timer waits longer than a job, whose time the database keeps in milliseconds.
 const slack = 2 * time.Millisecond
 
-// after rings for a queue when wait is over.
-func (b *bell) after(wait time.Duration, queue string) {
+// after calls fn when wait is over, on a goroutine of its own unless that is at once; never after silence.
+func (b *bell) after(wait time.Duration, fn func()) {
 	if wait <= 0 {
-		b.ring(queue)
+		fn()
 		return
 	}
 	b.mu.Lock()
@@ -58,12 +58,16 @@ func (b *bell) after(wait time.Duration, queue string) {
 	timer = time.AfterFunc(wait+slack, func() {
 		b.mu.Lock()
 		delete(b.timers, timer)
+		quiet := b.quiet
 		b.mu.Unlock()
-		b.ring(queue)
+		if !quiet {
+			fn()
+		}
 	})
 	b.timers[timer] = struct{}{}
 }
 
+// ring tells River that a queue has a job due.
 func (b *bell) ring(queue string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,6 +86,13 @@ func (b *bell) silence() {
 	for timer := range b.timers {
 		timer.Stop()
 	}
+}
+
+// silent tells whether silence was called.
+func (b *bell) silent() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.quiet
 }
 
 // WaitForNotification implements riverdriver.Listener.

@@ -37,10 +37,21 @@ type jobs struct {
 
 const (
 	sqlRiverVersion = `SELECT max(version) FROM river_migration WHERE line = 'main'`
-	sqlInterrupted  = `UPDATE river_job SET state = 'available', attempt = max(attempt - 1, 0) WHERE state = 'running'`
-	sqlLeaders      = `DELETE FROM river_leader`
-	sqlDue          = `UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'scheduled'`
+
+	// No other process works on this file: at Start, what is said to run was interrupted, and that attempt is repeated.
+	sqlInterrupted = `UPDATE river_job SET state = 'available', attempt = max(attempt - 1, 0) WHERE state = 'running'`
+
+	// River has its leader look for jobs that have become due, every five seconds, and costs a process that is idle a
+	// hundredth of a core with it. Here no one leads: every job that waits is available with its time, River fetches it when
+	// that has come, and the bell has a timer for it.
+	sqlWaiting  = `UPDATE river_job SET state = 'available' WHERE state IN ('scheduled', 'retryable')`
+	sqlDue      = `UPDATE river_job SET state = 'available' WHERE id = ? AND state IN ('scheduled', 'retryable')`
+	sqlTimes    = `SELECT queue, scheduled_at FROM river_job WHERE state = 'available'`
+	sqlFinished = `DELETE FROM river_job WHERE state IN ('completed', 'cancelled', 'discarded') AND finalized_at < ?`
 )
+
+// kept is how long a job's row stays after its end, for whoever looks into the file.
+const kept = 24 * time.Hour
 
 func newJobs(ctx context.Context, s *Store, set settings) (*jobs, error) {
 	j := &jobs{
@@ -94,12 +105,11 @@ func (j *jobs) add(tx *sql.Tx, op store.Enqueue) (told func(), err error) {
 		return nil, err
 	}
 	if wait > 0 {
-		// River looks for scheduled jobs every five seconds. An available one with a time to come is fetched when it is due.
 		if _, err := tx.ExecContext(ctx, sqlDue, inserted.Job.ID); err != nil {
 			return nil, err
 		}
 	}
-	return func() { j.driver.bell.after(wait, opts.Queue) }, nil
+	return func() { j.driver.bell.after(wait, func() { j.driver.bell.ring(opts.Queue) }) }, nil
 }
 
 // Work is Store.Work.
@@ -123,21 +133,63 @@ func (j *jobs) Start(ctx context.Context) (err error) {
 	if len(j.queues) == 0 {
 		return nil
 	}
-	// No other process works on this file: what is said to run was interrupted, and nobody leads.
-	for _, statement := range []string{sqlInterrupted, sqlLeaders} {
-		if _, err := j.store.writes.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	if err := j.resume(ctx); err != nil {
+		return err
 	}
 	j.run, err = river.NewClient(j.driver, &river.Config{
 		Logger: j.log, Workers: j.workers, Queues: j.queues, SkipJobKindValidation: true,
-		FetchCooldown: time.Millisecond, FetchPollInterval: 5 * time.Second,
+		FetchCooldown: time.Millisecond, FetchPollInterval: time.Minute, LeaderElectionDisabled: true,
 		JobTimeout: -1, RescueStuckJobsAfter: math.MaxInt64, // a job may take as long as it wants
 	})
 	if err != nil {
 		return err
 	}
 	return j.run.Start(context.WithoutCancel(ctx))
+}
+
+// resume makes ready what an earlier process left.
+func (j *jobs) resume(ctx context.Context) error {
+	db := j.store.writes
+	for _, statement := range []string{sqlInterrupted, sqlWaiting} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	rows, err := db.QueryContext(ctx, sqlTimes)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var queue string
+		var at time.Time
+		if err := rows.Scan(&queue, &at); err != nil {
+			return err
+		}
+		j.driver.bell.after(time.Until(at), func() { j.driver.bell.ring(queue) })
+	}
+	j.clean()
+	return rows.Err()
+}
+
+// clean removes the rows of jobs that ended long ago, now and every hour.
+func (j *jobs) clean() {
+	j.driver.bell.after(time.Hour, j.clean)
+	go func() {
+		before := time.Now().UTC().Add(-kept).Format("2006-01-02 15:04:05.000")
+		if _, err := j.store.writes.Exec(sqlFinished, before); err != nil && !j.driver.bell.silent() {
+			j.log.Warn("ended jobs could not be removed", "error", err)
+		}
+	}()
+}
+
+// due makes a job whose time has come available and tells River.
+func (j *jobs) due(id int64, queue string) {
+	if _, err := j.store.writes.Exec(sqlDue, id); err != nil {
+		j.log.Error("a job could not be made available; it runs after the next start", "job", id, "error", err)
+		return
+	}
+	j.driver.bell.ring(queue)
 }
 
 // Close stops the queue as Store.Close says.
@@ -186,6 +238,6 @@ func (w *worker) Work(ctx context.Context, row *river.Job[args]) error {
 // NextRetry is when a job that failed is tried again.
 func (w *worker) NextRetry(row *river.Job[args]) time.Time {
 	wait := w.jobs.retry(row.Attempt)
-	w.jobs.driver.bell.after(wait, row.Queue)
+	w.jobs.driver.bell.after(wait, func() { w.jobs.due(row.ID, row.Queue) })
 	return time.Now().Add(wait)
 }
