@@ -68,8 +68,8 @@ var windowUnits = []struct {
 func (v value) window() time.Duration {
 	before := len(v.r.faults)
 	var length time.Duration
-	if o := (object{value: v}); v.hasField("length") || v.hasField("unit") {
-		o = v.object("length", "unit")
+	if v.hasField("length") || v.hasField("unit") {
+		o := v.object("length", "unit")
 		o.require("length", "give the number of units")
 		unit := o.require("unit", "expected "+unitNames())
 		size := unitSize(unit.text())

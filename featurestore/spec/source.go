@@ -115,6 +115,10 @@ func (s Source) hadoop(rest string) (Source, error) {
 // https reads host/container/path and address:port/account/container/path.
 func (s Source) https(rest string) (Source, error) {
 	host, path, _ := strings.Cut(rest, "/")
+	if strings.Contains(host, "@") {
+		return Source{}, badSource("the source path has a user name or password; leave it out: access comes from the role of " +
+			"the identity that reads")
+	}
 	path, err := s.host(host, path, "blob", "dfs")
 	if err != nil {
 		return Source{}, err
