@@ -52,11 +52,13 @@ func (s *Snapshot) Grants(r Request) []Decision {
 		return nil
 	}
 	var all []Decision
+	seen := map[*holder]bool{}
 	collect := func(principal, group string) {
 		h := s.holder(principal)
-		if h == nil {
+		if h == nil || seen[h] {
 			return
 		}
+		seen[h] = true
 		add := func(e *held) bool {
 			if q.grantedBy(s, e.slot) && covers(e.scope, r.Scope.Key()) {
 				all = append(all, Decision{Allowed: true, Assignment: e.assignment, Role: s.roles[e.slot].role, Group: group})

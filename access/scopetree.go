@@ -158,8 +158,12 @@ func parentKey(key string) string {
 	return parent
 }
 
-// covers tells whether the scope contains the key, by whole segments. Both are keys of resource ids.
+// covers tells whether the scope contains the key, by whole segments. Both are keys of resource ids. The boundary is
+// looked at first: it is one byte and settles most cases.
 func covers(scope, key string) bool {
-	return len(scope) <= len(key) && key[:len(scope)] == scope &&
-		(len(scope) == len(key) || key[len(scope)] == '/') || scope == "/"
+	n := len(scope)
+	if n < len(key) && key[n] != '/' || n > len(key) {
+		return scope == "/"
+	}
+	return key[:n] == scope || n == 1
 }

@@ -106,9 +106,11 @@ func (s *Snapshot) holder(principal string) *holder {
 // find gives the first assignment, from the root downwards, that grants what is asked at the scope.
 func (h *holder) find(s *Snapshot, q *query, key string) *held {
 	if h.many == nil {
+		if q.action == "" {
+			return findKnown(h.few, q.row, key)
+		}
 		for i := range h.few {
-			e := &h.few[i]
-			if q.grantedBy(s, e.slot) && covers(e.scope, key) {
+			if e := &h.few[i]; covers(e.scope, key) && q.grantedBy(s, e.slot) {
 				return e
 			}
 		}
@@ -130,6 +132,17 @@ func (h *holder) find(s *Snapshot, q *query, key string) *held {
 			return nil
 		}
 	}
+}
+
+// findKnown is the innermost loop: most principals hold little, and most actions are in the catalogue.
+func findKnown(few []held, row []uint64, key string) *held {
+	for i := range few {
+		e := &few[i]
+		if word := int(e.slot >> 6); word < len(row) && row[word]>>(e.slot&63)&1 != 0 && covers(e.scope, key) {
+			return e
+		}
+	}
+	return nil
 }
 
 // each yields everything that the principal holds, in no meaningful order.

@@ -1,0 +1,107 @@
+package access_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/access/accessbench"
+)
+
+const benchSeed = 20250401
+
+var lastWorld struct {
+	size  accessbench.Size
+	world *accessbench.World
+}
+
+// build keeps the last world, because a benchmark function runs several times and a large world takes seconds.
+func build(size accessbench.Size) *accessbench.World {
+	if lastWorld.world == nil || lastWorld.size != size {
+		lastWorld.world, lastWorld.size = nil, size
+		lastWorld.world = accessbench.Build(benchSeed, size)
+	}
+	return lastWorld.world
+}
+
+// BenchmarkCan is P1: one check, half of them allowed, on the catalogue's spelling of the action.
+func BenchmarkCan(b *testing.B) {
+	groups := accessbench.P1
+	groups.Groups = 5
+	many := accessbench.P1Million
+	many.Principals = 100_000
+	for _, c := range []struct {
+		name string
+		size accessbench.Size
+	}{{"10k", accessbench.P1}, {"10k/five groups", groups}, {"1M/1k principals", accessbench.P1Million}, {"1M/100k principals", many}} {
+		b.Run(c.name, func(b *testing.B) {
+			world := build(c.size)
+			mask := len(world.Requests) - 1
+			b.ReportAllocs()
+			b.ResetTimer()
+			allowed := 0
+			for i := range b.N {
+				if world.Live.Snapshot().Can(world.Requests[i&mask]).Allowed {
+					allowed++
+				}
+			}
+			b.ReportMetric(float64(allowed)/float64(b.N), "allowed/op")
+		})
+	}
+}
+
+// BenchmarkLimit is what Can is compared with: a bare operation → role bitset probe.
+func BenchmarkLimit(b *testing.B) {
+	for _, size := range []accessbench.Size{accessbench.P1, accessbench.P1Million} {
+		b.Run(fmt.Sprint(size.Assignments), func(b *testing.B) {
+			world := build(size)
+			mask := len(world.Requests) - 1
+			b.ResetTimer()
+			for i := range b.N {
+				world.Limit.Probe(&world.Requests[i&mask])
+			}
+		})
+	}
+}
+
+// BenchmarkApply is one write: an assignment put and taken away again, and a role replaced.
+func BenchmarkApply(b *testing.B) {
+	one := accessbench.Size{Assignments: 200_000, Principals: 1, CustomRoles: 200}
+	for _, c := range []struct {
+		name string
+		size accessbench.Size
+	}{{"10k", accessbench.P1}, {"1M", accessbench.P1Million}, {"200k on one principal", one}} {
+		size := c.size
+		size.Requests = 2
+		world := build(size)
+		snapshot := world.Live.Snapshot()
+		scope := world.Requests[0].Scope
+		assignment := access.Assignment{
+			ID:     scope.Extension("Microsoft.Authorization/roleAssignments", "11111111-2222-3333-4444-555555555555"),
+			RoleID: access.RoleReader, PrincipalID: world.Requests[0].PrincipalID, Scope: scope,
+		}
+		b.Run(c.name+"/assignment", func(b *testing.B) {
+			b.ReportAllocs()
+			for i := range b.N {
+				if i&1 == 0 {
+					world.Live.Apply(access.PutAssignment{Assignment: assignment})
+				} else {
+					world.Live.Apply(access.DeleteAssignment{ID: assignment.ID})
+				}
+			}
+		})
+		b.Run(c.name+"/role", func(b *testing.B) {
+			role := snapshot.Role(access.RoleReader)
+			for range b.N {
+				world.Live.Apply(access.PutRole{Role: role})
+			}
+		})
+	}
+}
+
+// BenchmarkStart is what a server pays before its first check.
+func BenchmarkStart(b *testing.B) {
+	for range b.N {
+		access.NewLive(access.Catalogue(), access.BuiltIn()...)
+	}
+}
