@@ -95,6 +95,9 @@ func (f *inspected) column(reader *file.Reader, at, id int) error {
 		}
 		f.values[id] += chunk.NumValues()
 		f.sizes[id] += chunk.TotalCompressedSize()
+		if chunk.NumValues() == 0 {
+			continue
+		}
 		stats, err := chunk.Statistics()
 		if err != nil {
 			return err
