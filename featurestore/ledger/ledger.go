@@ -34,7 +34,11 @@ func ParseStatus(text string) (Status, error) {
 			return s, nil
 		}
 	}
-	return "", resource.Invalidf(codeUserError, "the data status is %q; expected None, Incomplete, Complete or Pending", text).
+	return "", unknownStatus(text)
+}
+
+func unknownStatus(text string) error {
+	return resource.Invalidf(codeUserError, "the data status is %q; expected None, Incomplete, Complete or Pending", text).
 		At("dataAvailabilityStatus")
 }
 

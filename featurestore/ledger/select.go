@@ -24,12 +24,7 @@ func (l Ledger) Select(window *Window, statuses []Status) ([]Window, error) {
 	}
 	for _, s := range statuses {
 		if s != None && s != Pending && s != Incomplete && s != Complete {
-			_, err := ParseStatus(string(s))
-			if err == nil {
-				err = resource.Invalidf(codeUserError, "the data status is %q; expected None, Incomplete, Complete or Pending", s).
-					At("dataAvailabilityStatus")
-			}
-			return nil, err
+			return nil, unknownStatus(string(s))
 		}
 	}
 	intervals, err := l.Intervals(&w)
