@@ -89,6 +89,10 @@ func appendString(to []byte, s string) []byte {
 	plain := 0 // what stands before is written
 	for i := 0; i < len(s); {
 		c := s[i]
+		if !special[c] {
+			i++
+			continue
+		}
 		if c >= utf8.RuneSelf {
 			r, size := utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && size == 1 {
@@ -98,19 +102,25 @@ func appendString(to []byte, s string) []byte {
 			i += size
 			continue
 		}
-		if c < ' ' || c == '"' || c == '\\' {
-			to = append(to, s[plain:i]...)
-			if c < ' ' {
-				to = append(to, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-			} else {
-				to = append(to, '\\', c)
-			}
-			plain = i + 1
+		to = append(to, s[plain:i]...)
+		if c < ' ' {
+			to = append(to, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		} else {
+			to = append(to, '\\', c)
 		}
 		i++
+		plain = i
 	}
 	return append(append(to, s[plain:]...), '"')
 }
+
+// special are the bytes that don't simply stand for themselves in a JSON string.
+var special = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
+	}
+	return table
+}()
 
 // parseLine reads a line, without its newline, and checks it against its own hash.
 func parseLine(line []byte) (entry, error) {

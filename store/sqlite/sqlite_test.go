@@ -22,3 +22,7 @@ func open(t testing.TB, folder string) *sqlite.Store {
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) store.Store { return open(t, t.TempDir()) })
 }
+
+func TestDurable(t *testing.T) {
+	storetest.RunDurable(t, func(t testing.TB, folder string) store.Store { return open(t, folder) })
+}
