@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Objects keeps the bytes. Containers are named by Container.Key; names are any UTF-8 text up to MaxName characters
-// and must not be taken for file names. All methods may be called concurrently; a write is visible entirely or not at
+// Objects keeps the bytes. Containers are named by Container.Key; names are any UTF-8 text up to MaxName characters,
+// without NUL, and must not be taken for file names. All methods may be called concurrently; a write is visible entirely or not at
 // all, and once it has returned without error it survives a crash. A reader that is open keeps reading what it opened.
 //
 // Errors: NotFound ("BlobNotFound"), Invalid ("InvalidBlockList"), Unavailable ("InsufficientStorage") when the medium is
@@ -72,7 +72,7 @@ type Object struct {
 	Modified time.Time
 	Headers  Headers
 	Metadata map[string]string // names as given, compared without regard to case
-	Blocks   []Block           // the committed blocks, in order; empty for what was put in one piece. Not filled by List
+	Blocks   []Block           // the committed blocks, in order, without an id for what was put in one piece; not filled by List
 	Copied   *Copied           // of the last copy into this blob
 	Tier     string            // Hot, Cool, Cold or Archive when one was set
 }
@@ -123,6 +123,7 @@ const (
 	Latest      BlockSource = iota // the staged one, else the committed one
 	Committed                      // of the object as it is
 	Uncommitted                    // staged
+	Present                        // everything that the object holds now; the id is ignored, and it must be the first
 )
 
 // ListQuery selects names in byte order.
