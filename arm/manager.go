@@ -59,7 +59,7 @@ type Type interface {
 	deletionOps(ctx context.Context, call *Call, doc store.Document) ([]store.Op, error)
 	deleted(ctx context.Context, call *Call, doc store.Document) error
 	references(doc store.Document) ([]resource.ID, error)
-	provision(ctx context.Context, call *Call, doc store.Document, operation *Operation) (store.Op, error)
+	provision(ctx context.Context, call *Call, doc store.Document, operation *Operation) ([]store.Op, error)
 }
 
 // about is what the manager needs to know of a type without its Go type.

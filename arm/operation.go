@@ -196,14 +196,10 @@ func (m *Manager) perform(ctx context.Context, operation *Operation) ([]store.Op
 		call.Method = "DELETE"
 		return nil, m.deleteTree(ctx, call, t, doc)
 	}
-	put, err := t.provision(ctx, call, doc, operation)
-	if err != nil || put == nil {
-		return nil, err
-	}
-	return []store.Op{put}, nil
+	return t.provision(ctx, call, doc, operation)
 }
 
-func (d *definition[P]) provision(ctx context.Context, call *Call, doc store.Document, operation *Operation) (store.Op, error) {
+func (d *definition[P]) provision(ctx context.Context, call *Call, doc store.Document, operation *Operation) ([]store.Op, error) {
 	r, err := d.decode(doc)
 	if err != nil {
 		return nil, err
@@ -211,12 +207,13 @@ func (d *definition[P]) provision(ctx context.Context, call *Call, doc store.Doc
 	if r.Operation != operation.ID {
 		return nil, nil // a later write has taken over
 	}
-	if err := d.Provision(ctx, call, &r.Resource); err != nil {
+	ops, err := d.Provision(ctx, call, &r.Resource)
+	if err != nil {
 		return nil, err
 	}
 	r.State, r.Failure = Succeeded, nil
 	body, err := d.encode(r)
-	return store.Put{Key: doc.Key, Kind: doc.Kind, Body: body, IfMatch: doc.ETag}, err
+	return append(ops, store.Put{Key: doc.Key, Kind: doc.Kind, Body: body, IfMatch: doc.ETag}), err
 }
 
 // markFailed gives the op that writes the failure into the resource.

@@ -124,8 +124,9 @@ type Spec[P any] struct {
 	// Written runs once the write is committed.
 	Written func(ctx context.Context, change *Change[P]) error
 	// Provision is the long part of a write: a durable operation that survives a restart and may run more than once. It
-	// acts as the caller, through call.Manager, and may change r's properties, which are saved when it returns nil.
-	Provision func(ctx context.Context, call *Call, r *Resource[P]) error
+	// acts as the caller, through call.Manager, and may change r's properties, which are saved, together with the ops that
+	// it returns, when it succeeds.
+	Provision func(ctx context.Context, call *Call, r *Resource[P]) ([]store.Op, error)
 	// NeedsProvision tells whether this write needs Provision; nil means that every write does.
 	NeedsProvision func(change *Change[P]) bool
 	// Deleting checks a deletion and gives more ops that are committed with it.

@@ -384,3 +384,12 @@ func (call *Call) systemData(prev *SystemData) *SystemData {
 
 // NewGUID makes a random GUID.
 func NewGUID() string { return uuid.NewString() }
+
+// Document makes the stored form of a resource that is written beside the pipeline's own write: in a Commit, or by a
+// plane that has authorized it itself. The condition is the caller's to set.
+func Document[P any](r *Resource[P]) (store.Put, error) {
+	document := stored[P]{Resource: *r, State: Succeeded}
+	document.ETag = ""
+	body, err := json.Marshal(document)
+	return store.Put{Key: r.ID.Key(), Kind: r.Type.Key(), Body: body}, err
+}

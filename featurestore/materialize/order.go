@@ -1,0 +1,58 @@
+// Package materialize computes the features of a window and puts them into the offline and the online store. Run is the
+// work itself: it holds nothing but a token, reaches storage and the server through their planes, and may be run again
+// at any time, because a window is replaced as a whole. Process runs it in a process of its own, as an identity.
+package materialize
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/alvara-ml/alvara/featurestore/engine"
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// Order says what is to be materialized.
+type Order struct {
+	Job     resource.ID       `json:"job"`
+	Version resource.ID       `json:"version"` // the feature set version
+	Spec    map[string]string `json:"spec"`    // the files of its specification
+	Source  Location          `json:"source"`  // Path is the glob of the source's files
+	Target  Location          `json:"target"`  // the offline store; Path is the table's prefix
+	Start   time.Time         `json:"start"`   // the window [Start, End)
+	End     time.Time         `json:"end"`
+	Offline bool              `json:"offline"` // compute from the source and replace the window in the offline table
+	Online  bool              `json:"online"`  // put the newest rows online: computed with Offline, otherwise read from the offline table, or computed when FromSource
+	// FromSource lets an online-only order compute from the source, for versions without an offline store.
+	FromSource bool          `json:"fromSource"`
+	Identity   string        `json:"identity"` // object id of the principal that the work runs as
+	Limits     engine.Limits `json:"limits"`
+}
+
+// Location is a place in object storage.
+type Location struct {
+	Account   string `json:"account"`
+	Container string `json:"container"`
+	Path      string `json:"path"`
+}
+
+// Result is what a finished order did.
+type Result struct {
+	Rows       int64    `json:"rows"`       // rows of the window in the offline store
+	OnlineRows int64    `json:"onlineRows"` // rows sent to the online store
+	Dropped    int64    `json:"dropped"`    // rows without a key or a timestamp
+	Isolation  []string `json:"isolation"`  // the walls around the computation
+}
+
+// Runner carries orders out. A fault of the data, of the specification or of missing rights is a *resource.Error that says
+// so and is not to be tried again; anything else may be.
+type Runner interface {
+	Run(ctx context.Context, order Order, log func(line string)) (Result, error)
+}
+
+// OfflinePrefix is where the offline table of a feature set version lies in the offline container.
+func OfflinePrefix(version resource.ID) string {
+	return "featuresets/" + lower(version.Parent().Name()) + "/" + lower(version.Name()) + "/"
+}
+
+func lower(name string) string { return strings.ToLower(name) }

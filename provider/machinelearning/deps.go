@@ -1,0 +1,66 @@
+// Package machinelearning provides the Microsoft.MachineLearningServices namespace as resources: feature stores
+// (workspaces of kind FeatureStore), their datastores, connections, entities, feature sets and materialization jobs. It
+// owns what they mean and who may do what; computing features is the affair of package featurestore and its engines.
+package machinelearning
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// The types of the namespace.
+const (
+	workspaceType         resource.Type = "Microsoft.MachineLearningServices/workspaces"
+	datastoreType                       = workspaceType + "/datastores"
+	connectionType                      = workspaceType + "/connections"
+	entityType                          = workspaceType + "/featurestoreEntities"
+	entityVersionType                   = entityType + "/versions"
+	featureSetType                      = workspaceType + "/featuresets"
+	featureSetVersion                   = featureSetType + "/versions"
+	featureType                         = featureSetVersion + "/features"
+	jobType                             = workspaceType + "/jobs"
+	entityPermissions                   = string(workspaceType) + "/featurestoreentities"
+	featureSetPermissions               = string(workspaceType) + "/featuresets"
+)
+
+var apiVersions = []string{"2025-06-01", "2024-10-01", "2024-04-01", "2023-10-01"}
+
+// Deps is what the namespace works with.
+type Deps struct {
+	// Read reads a small file of a storage container as somebody, through the blob plane's door.
+	Read func(ctx context.Context, who identity.Principal, account, container, path string) ([]byte, error)
+	// List names the files of a storage container below a prefix, as somebody.
+	List func(ctx context.Context, who identity.Principal, account, container, prefix string) ([]string, error)
+	// CheckSQL tells whether a transformation's SQL is one SELECT over the table source.
+	CheckSQL func(ctx context.Context, sql string) error
+	// DropOnline forgets the online rows of a feature set version.
+	DropOnline func(ctx context.Context, version resource.ID) error
+	// Cancel stops a materialization job that is running here.
+	Cancel func(job resource.ID)
+	// Log reads a job's log from an offset; the result is what there is now, at most a part of it.
+	Log func(ctx context.Context, job resource.ID, offset int64) (text []byte, next int64, err error)
+	// DiscoveryURL is where a workspace's services are told.
+	DiscoveryURL string
+}
+
+// Types declares the namespace.
+func (d Deps) Types() []arm.Type {
+	return []arm.Type{
+		d.Workspaces(), d.Datastores(), d.Connections(), d.Entities(), d.EntityVersions(),
+		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(),
+	}
+}
+
+var (
+	assetName    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$`)
+	assetVersion = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}$`)
+)
+
+const (
+	assetNameRule    = "1 to 255 letters, digits, '_' or '-', beginning with a letter or digit"
+	assetVersionRule = "1 to 255 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+)
