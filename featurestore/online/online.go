@@ -25,6 +25,19 @@ type Batch struct {
 	Run uint64
 }
 
+// Retraction removes what the replacement of a window [Start, End) left behind: rows with an event time inside that
+// were not written by Run, for instance of entities that the new rows of the window do not have. A run puts its rows
+// first and retracts then.
+type Retraction struct {
+	Start, End time.Time
+	Run        uint64
+	// Restore gives the rows that were the latest before the window, for those of the keys that had one. Each chunk of
+	// keys changes from the old rows to the restored ones in one step. nil restores nothing. The keys are valid only
+	// during the call.
+	Restore func(ctx context.Context, keys [][]byte) ([]Row, error)
+	TTL     time.Duration // of the restored rows, as in Batch
+}
+
 // Stats describes one table. Rows counts keys, expired ones too, until a Sweep removes them.
 type Stats struct {
 	Rows      int64
@@ -35,8 +48,8 @@ type Stats struct {
 
 // Store keeps online tables: one per feature set version. All methods may be called concurrently.
 //
-// Errors are *resource.Error: NotFound (code OnlineTableNotFound), Conflict (a table of the name has another schema),
-// Invalid (an empty key, Run 0, a negative TTL). Put and DropTable are durable when they return.
+// Errors are *resource.Error: NotFound (code OnlineTableNotFound), Conflict (code OnlineSchemaChanged: a table of the
+// name has another schema), Invalid (code InvalidBatch: an empty key, Run 0, a negative TTL). Put and DropTable are durable when they return.
 type Store interface {
 	// Create makes the table; one with an equal schema that is there already is fine.
 	Create(ctx context.Context, table string, schema *Schema) error
@@ -51,10 +64,9 @@ type Store interface {
 	Get(ctx context.Context, table string, keys [][]byte, now time.Time, yield func(i int, event time.Time, value []byte) error) error
 	// Scan yields every row that is not expired at now, in the order of keys. Slices are valid only during the call.
 	Scan(ctx context.Context, table string, now time.Time, yield func(Row) error) error
-	// Retract finishes the replacement of a window: rows with an event time in [start, end) that were not written by
-	// run are removed, and their keys are yielded, so that the caller can put back what was the latest before the
-	// window. Rows of other times stay. A run puts its rows first and retracts then; both steps may be repeated.
-	Retract(ctx context.Context, table string, start, end time.Time, run uint64, yield func(key []byte) error) error
+	// Retract finishes the replacement of a window: see Retraction. It may be repeated, also after a crash in the middle.
+	// It reports how many keys lost their row.
+	Retract(ctx context.Context, table string, retraction Retraction) (int64, error)
 	// Sweep removes the rows that are expired at now and reports how many.
 	Sweep(ctx context.Context, table string, now time.Time) (int64, error)
 	// Stats reads the whole table's keys; it is for overviews, not for requests.
