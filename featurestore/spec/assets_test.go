@@ -171,6 +171,34 @@ func TestEntityFile(t *testing.T) {
 	}
 }
 
+// TestCheckEntities shows that a set's key is its entities' key (FS-01).
+func TestCheckEntities(t *testing.T) {
+	s := &FeatureSetSpec{IndexColumns: []Column{{Name: "Site", Type: String}, {Name: "device", Type: Long}}}
+	site := Entity{Name: "site", Version: "1", IndexColumns: []Column{{Name: "site", Type: String}}}
+	device := Entity{Name: "device", Version: "2", IndexColumns: []Column{{Name: "device", Type: Long}}}
+	checkFaults(t, s.CheckEntities([]Entity{site, device}), nil)
+	checkFaults(t, s.CheckEntities([]Entity{site}), []string{`"device" belongs to none`})
+	device.IndexColumns = []Column{{Name: "device", Type: Integer}, {Name: "port", Type: Integer}}
+	checkFaults(t, s.CheckEntities([]Entity{site, device}), []string{
+		`"device" has the type long, and integer in the entity device:2`, `"port" of the entity device:2 is missing`})
+}
+
+// TestSecondsWindow shows that a window finer than minutes gets a lookback that can be written (J6).
+func TestSecondsWindow(t *testing.T) {
+	text := minimalYAML + "feature_transformation: {transformation_expression: [{feature: amount, aggregation: count, window: {length: 90, unit: Second}}]}\n"
+	s, err := Parse(map[string][]byte{FileName: []byte(text)})
+	if err != nil || s.SourceLookback != 2*time.Minute || s.Aggregations[0].Window != 90*time.Second {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	files, err := s.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := Parse(files); err != nil || !reflect.DeepEqual(s, back) {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
+
 // TestRetrievalSpec reads both spellings and writes the newer one (FS-16).
 func TestRetrievalSpec(t *testing.T) {
 	const newer = `serialization_version: 2

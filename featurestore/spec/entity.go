@@ -48,6 +48,36 @@ func ParseEntity(file string, data []byte) (*Entity, error) {
 	return e, nil
 }
 
+// CheckEntities tells whether a feature set fits its entities: its index columns are theirs, all of them and no others,
+// with the same types. Names compare without regard to case. All differences are in the error's Details.
+func (s *FeatureSetSpec) CheckEntities(entities []Entity) error {
+	r := &reader{file: FileName}
+	const path = "index_columns"
+	own := map[string]Column{}
+	for _, column := range s.IndexColumns {
+		own[foldName(column.Name)] = column
+	}
+	known := map[string]bool{}
+	for _, e := range entities {
+		for _, column := range e.IndexColumns {
+			known[foldName(column.Name)] = true
+			switch mine, found := own[foldName(column.Name)]; {
+			case !found:
+				r.fault(nil, path, "the index column %q of the entity %s:%s is missing; add it to index_columns", column.Name, e.Name, e.Version)
+			case mine.Type != column.Type:
+				r.fault(nil, path, "the index column %q has the type %s, and %s in the entity %s:%s; make them equal",
+					mine.Name, mine.Type, column.Type, e.Name, e.Version)
+			}
+		}
+	}
+	for _, column := range s.IndexColumns {
+		if !known[foldName(column.Name)] {
+			r.fault(nil, path, "the index column %q belongs to none of the feature set's entities; list its entity or drop it", column.Name)
+		}
+	}
+	return r.err(codeInvalidSpec)
+}
+
 func (v value) stage(fallback Stage) Stage {
 	if !v.present() {
 		return fallback

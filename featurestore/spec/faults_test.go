@@ -175,7 +175,7 @@ func TestFolder(t *testing.T) {
 	if _, err := Parse(map[string][]byte{"FeatureSetSpec.yaml": nil, "FeatureSetSpec.yml": nil}); err == nil || !strings.Contains(err.Error(), "several") {
 		t.Errorf("got %v", err)
 	}
-	for name, data := range map[string]string{"is empty": "# nothing\n", "nested deeper": strings.Repeat("[", 100000),
+	for name, data := range map[string]string{"is empty": "# nothing\n", "document is empty": "~", "nested deeper": strings.Repeat("[", 100000),
 		"nested deeper ": strings.Repeat("- ", 100000), "bytes long": strings.Repeat(" ", maxDocumentBytes+1), "not UTF-8": "a: \xff"} {
 		if _, err := Parse(map[string][]byte{FileName: []byte(data)}); err == nil || !strings.Contains(err.Error(), strings.TrimSpace(name)) {
 			t.Errorf("want %q, got %v", name, err)

@@ -33,7 +33,7 @@ type FeatureSetSpec struct {
 	// SourceDelay is how late rows may arrive: a row with timestamp t is there at t + SourceDelay. Default 0.
 	SourceDelay time.Duration
 	// SourceLookback is how far before a window's start the source is read. When the document leaves it out it is the
-	// longest aggregation window, or 0.
+	// longest aggregation window, rounded up to minutes, or 0.
 	SourceLookback time.Duration
 	// TemporalJoinLookback is how old a feature row may be at an observation: nil is unbounded, zero admits only a row at
 	// the very instant of the observation.

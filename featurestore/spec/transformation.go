@@ -126,7 +126,7 @@ func checkLookback(s *FeatureSetSpec, written value) {
 	}
 	switch {
 	case !written.present():
-		s.SourceLookback = longest
+		s.SourceLookback = (longest + time.Minute - 1).Truncate(time.Minute) // what a document can say
 	case s.SourceLookback < longest && !(object{value: written}).faulty(written.path):
 		written.fault("source_lookback is %s, shorter than the window of the feature %q, which is %s; make it at least as "+
 			"long, or leave it out", FormatDuration(s.SourceLookback), feature, FormatDuration(longest))

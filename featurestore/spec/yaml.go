@@ -108,7 +108,11 @@ func openDocument(file string, data []byte) (*reader, value) {
 		r.fault(nil, "", "the document is empty")
 		return r, root
 	}
-	return r, r.value(body, "")
+	root = r.value(body, "")
+	if !root.present() && len(r.faults) == 0 {
+		root.fault("the document is empty")
+	}
+	return r, root
 }
 
 func (r *reader) syntax(err error) {
