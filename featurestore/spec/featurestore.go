@@ -16,11 +16,11 @@ type FeatureStore struct {
 	Description             string
 	Tags                    map[string]string
 	ResourceGroup           string
-	SparkRuntimeVersion     string                   // compute_runtime.spark_runtime_version
-	OfflineStore            *StoreTarget             // type azure_data_lake_gen2, target a storage container
-	OnlineStore             *StoreTarget             // type redis with a target, or pebble, which needs none
-	MaterializationIdentity *MaterializationIdentity //
-	Identity                *WorkspaceIdentity       // the store's own identity
+	SparkRuntimeVersion     string       // compute_runtime.spark_runtime_version
+	OfflineStore            *StoreTarget // type azure_data_lake_gen2, target a storage container
+	OnlineStore             *StoreTarget // type redis with a target, or pebble, which needs none
+	MaterializationIdentity *MaterializationIdentity
+	Identity                *WorkspaceIdentity //  the store's own identity
 
 	// Resources that are brought along instead of being provisioned; the root where one is not.
 	StorageAccount      resource.ID

@@ -78,8 +78,8 @@ const (
 // Aggregation computes one feature over a trailing window of event time: for a row at t, over the rows of the same index
 // columns with timestamps in the window that ends at t, the row itself included.
 type Aggregation struct {
-	Feature string        // the name of the feature, spelled as in Features
-	Func    AggregateFunc //
+	Feature string // the name of the feature, spelled as in Features
+	Func    AggregateFunc
 	Column  string        // the source's column; "" only for Count, which then counts rows instead of non-null values
 	Window  time.Duration // more than 0
 }
