@@ -31,7 +31,8 @@ type jobs struct {
 	mu      sync.Mutex
 	workers *river.Workers
 	queues  map[string]river.QueueConfig
-	run     *river.Client[*sql.Tx] // nil before Start
+	run     *river.Client[*sql.Tx] // nil before Start, and when there are no workers
+	started bool
 	closed  bool
 }
 
@@ -74,7 +75,7 @@ func newJobs(ctx context.Context, s *Store, set settings) (*jobs, error) {
 	return j, err
 }
 
-// queue is River's name for a kind's queue: it allows few characters.
+// queue is River's name for a kind and for its queue: it allows few characters in them.
 func queue(kind string) string {
 	sum := sha256.Sum256([]byte(kind))
 	return "k" + hex.EncodeToString(sum[:12])
@@ -83,11 +84,12 @@ func queue(kind string) string {
 // args is a job as River takes it. The body is wrapped: River hands SQLite the text as a BLOB, and SQLite takes some short
 // texts for its binary form of JSON ("abcde" with its quotes, {"a":12}), whose first byte tells a length that fits.
 type args struct {
-	kind string
+	Name string          `json:"kind"`
 	Body json.RawMessage `json:"body"`
 }
 
-func (a args) Kind() string { return a.kind }
+// Kind is what River knows the kind by.
+func (a args) Kind() string { return queue(a.Name) }
 
 // add inserts a job in tx; told tells the queue after the commit.
 func (j *jobs) add(tx *sql.Tx, op store.Enqueue) (told func(), err error) {
@@ -116,20 +118,21 @@ func (j *jobs) add(tx *sql.Tx, op store.Enqueue) (told func(), err error) {
 func (j *jobs) Work(kind string, concurrency int, run func(context.Context, store.Job) error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, twice := j.queues[queue(kind)]; twice || j.run != nil || concurrency < 1 || run == nil {
+	if _, twice := j.queues[queue(kind)]; twice || j.started || concurrency < 1 || run == nil {
 		panic(fmt.Sprintf("store: Work(%q, %d): must come before Start, once for a kind, with a concurrency of at least 1", kind, concurrency))
 	}
 	j.queues[queue(kind)] = river.QueueConfig{MaxWorkers: concurrency}
-	river.AddWorkerArgs(j.workers, args{kind: kind}, &worker{jobs: j, run: run})
+	river.AddWorkerArgs(j.workers, args{Name: kind}, &worker{jobs: j, run: run})
 }
 
 // Start is Store.Start.
 func (j *jobs) Start(ctx context.Context) (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.run != nil || j.closed {
+	if j.started || j.closed {
 		return errors.New("store: Start was called twice, or after Close")
 	}
+	j.started = true
 	if len(j.queues) == 0 {
 		return nil
 	}
@@ -137,7 +140,7 @@ func (j *jobs) Start(ctx context.Context) (err error) {
 		return err
 	}
 	j.run, err = river.NewClient(j.driver, &river.Config{
-		Logger: j.log, Workers: j.workers, Queues: j.queues, SkipJobKindValidation: true,
+		Logger: j.log, Workers: j.workers, Queues: j.queues,
 		FetchCooldown: time.Millisecond, FetchPollInterval: time.Minute, LeaderElectionDisabled: true,
 		JobTimeout: -1, RescueStuckJobsAfter: math.MaxInt64, // a job may take as long as it wants
 	})
@@ -222,7 +225,7 @@ type worker struct {
 // Work is one attempt.
 func (w *worker) Work(ctx context.Context, row *river.Job[args]) error {
 	err := w.run(ctx, store.Job{
-		ID: row.ID, Kind: row.JobRow.Kind, Body: row.Args.Body, Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
+		ID: row.ID, Kind: row.Args.Name, Body: row.Args.Body, Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
 	})
 	switch {
 	case err == nil:
