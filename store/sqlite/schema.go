@@ -28,9 +28,12 @@ const (
 	sqlSetVersion  = `UPDATE store_state SET version = ?`
 	sqlReserve     = `UPDATE store_state SET reserved = ?`
 
-	sqlGet    = `SELECT key, kind, body, revision, created, modified FROM documents WHERE key = ?`
-	sqlList   = `SELECT key, kind, body, revision, created, modified FROM documents WHERE kind = ? AND key >= ? AND key > ? ORDER BY key`
-	sqlLimit  = sqlList + ` LIMIT ?`
+	sqlGet = `SELECT key, kind, body, revision, created, modified FROM documents WHERE key = ?`
+	// A page begins with one lower bound: with two, the database may seek the lower one and walk to the higher.
+	sqlListFrom  = `SELECT key, kind, body, revision, created, modified FROM documents WHERE kind = ? AND key >= ? ORDER BY key`
+	sqlListAfter = `SELECT key, kind, body, revision, created, modified FROM documents WHERE kind = ? AND key > ? ORDER BY key`
+	sqlLimit     = ` LIMIT ?`
+
 	sqlInsert = `INSERT INTO documents (key, kind, body, revision, created, modified) VALUES (?, ?, ?, ?, ?, ?)`
 	sqlUpdate = `UPDATE documents SET body = ?, revision = ?, modified = ? WHERE key = ?`
 	sqlDelete = `DELETE FROM documents WHERE key = ?`

@@ -40,9 +40,12 @@ func (s *Store) List(ctx context.Context, query store.Query) ([]store.Document, 
 func list(ctx context.Context, db interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
 }, query store.Query) ([]store.Document, error) {
-	statement, args := sqlList, []any{query.Kind, query.Prefix, query.After}
+	statement, args := sqlListFrom, []any{query.Kind, query.Prefix}
+	if query.After >= query.Prefix && query.After != "" {
+		statement, args = sqlListAfter, []any{query.Kind, query.After}
+	}
 	if query.Limit > 0 {
-		statement, args = sqlLimit, append(args, query.Limit)
+		statement, args = statement+sqlLimit, append(args, query.Limit)
 	}
 	rows, err := db.QueryContext(ctx, statement, args...)
 	if err != nil {
