@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"net/http"
+
+	"github.com/alvara-ml/alvara/cli/document"
+)
+
+type mlGroup struct {
+	FeatureStore       featureStoreGroup `cmd:"" name:"feature-store" help:"Feature stores."`
+	FeatureStoreEntity entityGroup       `cmd:"" name:"feature-store-entity" help:"Entities: the keys that features belong to."`
+	FeatureSet         featureSetGroup   `cmd:"" name:"feature-set" help:"Feature sets and their materialization."`
+	Datastore          datastoreGroup    `cmd:"" help:"Datastores of a store."`
+	Connection         connectionGroup   `cmd:"" help:"Connections of a store."`
+	Job                jobGroup          `cmd:"" help:"Jobs, such as materialization runs."`
+}
+
+// storeFlags name the feature store that holds an asset.
+type storeFlags struct {
+	FeatureStore  string `name:"feature-store" alt:"-fs,-w" aliases:"feature-store-name,fs-name,workspace-name" required:"" help:"Feature store (also -fs)."`
+	ResourceGroup string `short:"g" name:"resource-group" required:"" help:"Resource group."`
+}
+
+// path is the store's resource id.
+func (s storeFlags) path(c *Call) (string, error) {
+	scope, err := c.scopeOf(s.ResourceGroup)
+	return scope + workspaceProvider + "/" + segment(s.FeatureStore), err
+}
+
+// viewFlags choose among current and archived assets.
+type viewFlags struct {
+	IncludeArchived bool `name:"include-archived" help:"Archived ones too."`
+	ArchivedOnly    bool `name:"archived-only" help:"Archived ones only."`
+}
+
+func (v viewFlags) viewType() string {
+	switch {
+	case v.ArchivedOnly:
+		return "ArchivedOnly"
+	case v.IncludeArchived:
+		return "All"
+	}
+	return "ActiveOnly"
+}
+
+const datastoreColumns = "[].{Name:name, Type:properties.datastoreType, Account:properties.accountName, Container:properties.containerName, Default:properties.isDefault}"
+
+type datastoreGroup struct {
+	List datastoreList `cmd:"" help:"List datastores." example:"alvara ml datastore list --feature-store fs -g rg1 -o table"`
+	Show datastoreShow `cmd:"" help:"Show a datastore." example:"alvara ml datastore show -n workspaceblobstore --feature-store fs -g rg1"`
+}
+
+type datastoreList struct{ storeFlags }
+
+func (d *datastoreList) Run(c *Call) error {
+	return c.listBelow(d.storeFlags, "/datastores", datastoreColumns)
+}
+
+type datastoreShow struct {
+	Name string `short:"n" required:"" help:"Name."`
+	storeFlags
+}
+
+func (d *datastoreShow) Run(c *Call) error {
+	return c.showBelow(d.storeFlags, "/datastores/"+segment(d.Name), datastoreColumns)
+}
+
+const connectionColumns = "[].{Name:name, Category:properties.category, AuthType:properties.authType, Target:properties.target}"
+
+type connectionGroup struct {
+	List connectionList `cmd:"" help:"List connections." example:"alvara ml connection list --feature-store fs -g rg1 -o table"`
+	Show connectionShow `cmd:"" help:"Show a connection." example:"alvara ml connection show -n OfflineStoreConnection --feature-store fs -g rg1"`
+}
+
+type connectionList struct{ storeFlags }
+
+func (d *connectionList) Run(c *Call) error {
+	return c.listBelow(d.storeFlags, "/connections", connectionColumns)
+}
+
+type connectionShow struct {
+	Name string `short:"n" required:"" help:"Name."`
+	storeFlags
+}
+
+func (d *connectionShow) Run(c *Call) error {
+	return c.showBelow(d.storeFlags, "/connections/"+segment(d.Name), connectionColumns)
+}
+
+func (c *Call) listBelow(store storeFlags, path, columns string) error {
+	base, err := store.path(c)
+	if err != nil {
+		return err
+	}
+	found, err := c.armList(base+path, machineLearnAPI, nil)
+	if err != nil {
+		return err
+	}
+	return c.PrintColumns(found, columns)
+}
+
+func (c *Call) showBelow(store storeFlags, path, columns string) error {
+	base, err := store.path(c)
+	if err != nil {
+		return err
+	}
+	found, err := c.arm(http.MethodGet, base+path, machineLearnAPI, nil)
+	if err != nil {
+		return err
+	}
+	return c.PrintColumns(found, columns)
+}
+
+// creation is az's creation_context of an asset.
+func creation(resource *document.Object) *document.Object {
+	data := resource.Object("systemData")
+	if data == nil {
+		return nil
+	}
+	return document.New("created_at", data.Get("createdAt"), "created_by", data.Get("createdBy"), "created_by_type", data.Get("createdByType"),
+		"last_modified_at", data.Get("lastModifiedAt"), "last_modified_by", data.Get("lastModifiedBy"), "last_modified_by_type", data.Get("lastModifiedByType"))
+}

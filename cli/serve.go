@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/alvara-ml/alvara/cli/document"
+	"github.com/alvara-ml/alvara/cli/profile"
+)
+
+// ServeOptions is how a server is to run. Log takes its log lines.
+type ServeOptions struct {
+	DataDir       string
+	Listen        string // host:port of the resource manager; port 0 takes a free one
+	Domain        string // "" gives the planes IP-form addresses
+	PasswordGrant bool
+	LogLevel      string // debug, info, warn or error
+	Log           io.Writer
+}
+
+// Server is a running server.
+type Server interface {
+	URL() string
+	Close(ctx context.Context) error // drains; returns when everything acknowledged is on disk
+}
+
+type serveCommand struct {
+	Data          string        `required:"" type:"path" placeholder:"DIR" help:"Data folder; made when it does not exist."`
+	Listen        string        `default:"127.0.0.1:0" help:"Address of the resource manager and token service; port 0 takes a free one. (${default})"`
+	Domain        string        `help:"DNS domain under which the planes have host names; without it addresses have the IP form."`
+	PasswordGrant bool          `help:"Allow users to sign in with name and password."`
+	LogLevel      string        `enum:"debug,info,warn,error" default:"info" help:"${enum}."`
+	DrainTimeout  time.Duration `default:"30s" help:"How long running requests and jobs may take to end after SIGTERM. (${default})"`
+}
+
+func (s *serveCommand) Run(c *Call) error {
+	if c.Program.Serve == nil {
+		return fmt.Errorf("this build has no server in it")
+	}
+	server, err := c.Program.Serve(c.ctx, ServeOptions{
+		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, LogLevel: s.LogLevel, Log: c.Program.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(c.Program.Stdout, server.URL()); err != nil {
+		return err
+	}
+	<-c.ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), s.DrainTimeout)
+	defer cancel()
+	return server.Close(ctx)
+}
+
+// QuickstartOptions is what the quickstart command was asked for.
+type QuickstartOptions struct {
+	Act            string
+	Dir            string
+	Listen         string
+	Exit           bool
+	Stdout, Stderr io.Writer
+	Interactive    bool // progress bars may be drawn on Stderr
+}
+
+type quickstartCommand struct {
+	Act    string `default:"features" enum:"features" help:"What to show: ${enum}."`
+	Dir    string `default:"./alvara-data" type:"path" help:"Data folder. (${default})"`
+	Listen string `default:"127.0.0.1:0" help:"Address of the server. (${default})"`
+	Exit   bool   `help:"Stop the server at the end instead of staying up."`
+}
+
+func (q *quickstartCommand) Run(c *Call) error {
+	if c.Program.Quickstart == nil {
+		return fmt.Errorf("this build has no quickstart in it")
+	}
+	return c.Program.Quickstart(c.ctx, QuickstartOptions{
+		Act: q.Act, Dir: q.Dir, Listen: q.Listen, Exit: q.Exit,
+		Stdout: c.Program.Stdout, Stderr: c.Program.Stderr, Interactive: c.interactive(),
+	})
+}
+
+// BenchOptions is what the bench command was asked for. Result takes the measurements; it prints them in the format
+// that the user wants.
+type BenchOptions struct {
+	IDs    []string // "P1" …; empty means all
+	Quick  bool
+	Log    io.Writer
+	Result func(measurements []byte) error // a JSON array
+}
+
+type benchCommand struct {
+	IDs   []string `arg:"" optional:"" name:"ID" help:"Measurements such as P1 P4; all without one."`
+	Quick bool     `help:"A tenth of the size, for a first look."`
+}
+
+func (b *benchCommand) Run(c *Call) error {
+	if c.Program.Bench == nil {
+		return fmt.Errorf("this build has no benchmarks in it")
+	}
+	return c.Program.Bench(c.ctx, BenchOptions{IDs: b.IDs, Quick: b.Quick, Log: c.Program.Stderr, Result: func(measurements []byte) error {
+		value, err := document.Decode(measurements)
+		if err != nil {
+			return err
+		}
+		return c.PrintColumns(value, "[].{Id:id, Name:name, Ratio:ratio, Target:target, Met:met, Size:size}")
+	}})
+}
+
+type envCommand struct {
+	Data  string `required:"" type:"path" placeholder:"DIR" help:"The server's data folder."`
+	Shell string `enum:"sh,fish,powershell" default:"sh" help:"Shell to write for: ${enum}."`
+}
+
+func (e *envCommand) Run(c *Call) error {
+	endpoints, err := profile.ReadEndpoints(e.Data)
+	if err != nil {
+		return err
+	}
+	for _, v := range endpoints.Variables() {
+		var line string
+		switch e.Shell {
+		case "fish":
+			line = "set -gx " + v.Name + " " + quoteFish(v.Value)
+		case "powershell":
+			line = "$env:" + v.Name + " = " + quotePowerShell(v.Value)
+		default:
+			line = "export " + v.Name + "=" + quoteSh(v.Value)
+		}
+		if _, err := fmt.Fprintln(c.Program.Stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(c *Call) error {
+	version := c.Program.Version
+	if version == "" {
+		version = "development"
+	}
+	return c.Print(document.New("alvara", version))
+}

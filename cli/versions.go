@@ -1,0 +1,15 @@
+package cli
+
+// The api-versions that the current Azure SDKs for Go use.
+const (
+	subscriptionsAPI  = "2022-12-01"
+	resourcesAPI      = "2021-04-01"
+	authorizationAPI  = "2022-04-01"
+	identityAPI       = "2024-11-30"
+	storageAPI        = "2024-01-01"
+	machineLearnAPI   = "2024-04-01"
+	identityProvider  = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+	storageProvider   = "/providers/Microsoft.Storage/storageAccounts"
+	workspaceProvider = "/providers/Microsoft.MachineLearningServices/workspaces"
+	authorization     = "/providers/Microsoft.Authorization"
+)
