@@ -2,7 +2,6 @@ package blob
 
 import (
 	"context"
-	"net/http"
 	"strings"
 
 	"github.com/alvara-ml/alvara/identity"
@@ -149,10 +148,7 @@ func (s *Server) decide(ctx context.Context, q *request, who subject, n need, co
 	case onContainer:
 		access.Scopes, access.Target = append(access.Scopes, container.ID), container.Name
 	default:
-		access.Scopes, access.Target = append(access.Scopes, container.ID), container.Name+"/"+path
-		if s.Owners != nil && container.Key != "" {
-			access.Scopes = append(access.Scopes, s.Owners(container, path)...)
-		}
+		access.Scopes, access.Target = s.scopesOf(container, path), container.Name+"/"+path
 	}
 	if who.grant != nil {
 		if err := who.grant.permit(q, n, path); err != nil {
@@ -167,6 +163,15 @@ func (s *Server) decide(ctx context.Context, q *request, who subject, n need, co
 		return nil
 	}
 	return s.checkAll(ctx, access, n)
+}
+
+// scopesOf gives the scopes that a right on a path may be held on.
+func (s *Server) scopesOf(container Container, path string) []resource.ID {
+	scopes := []resource.ID{container.ID}
+	if s.Owners != nil && container.Key != "" {
+		scopes = append(scopes, s.Owners(container, path)...)
+	}
+	return scopes
 }
 
 // checkAll asks for all actions of a need, and when one is missing for all of its alternative.
@@ -200,13 +205,4 @@ func mismatch(err error) error {
 	copied.Code = "AuthorizationPermissionMismatch"
 	copied.Message = "This request is not authorized to perform this operation using this permission. " + e.Message
 	return &copied
-}
-
-// bearerOf gives the token of an Authorization header.
-func bearerOf(r *http.Request) string {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(token)
-	}
-	return ""
 }
