@@ -113,7 +113,7 @@ func (a *Authenticator) verify(token string) (verifiedToken, error) {
 		Expires   *numericDate `json:"exp"`
 	}
 	if err := a.config.Keys.verifyOwn(token, &claims); errors.Is(err, errNoKey) {
-		return verifiedToken{}, unauthenticated("InvalidAuthenticationToken", "The access token is invalid: it is signed with a key that this server does not have; sign in to this server and get a new token.")
+		return verifiedToken{}, unauthenticated("InvalidAuthenticationToken", "The access token is invalid: its header names no key of this server, or not the way in which this server signs; sign in to this server and get a new token.")
 	} else if err != nil {
 		return verifiedToken{}, unauthenticated("InvalidAuthenticationToken", "The access token is invalid: it is not a token that this server signed.").Because(err)
 	}

@@ -215,11 +215,11 @@ func (k *Keys) signer() *signingKey {
 	return keys[0]
 }
 
-// public finds the key to verify with.
-func (k *Keys) public(id string) (*rsa.PublicKey, bool) {
+// withHeader finds the key that tokens with this encoded header are signed with.
+func (k *Keys) withHeader(header string) (*signingKey, bool) {
 	for _, key := range k.current.Load().keys {
-		if key.id == id {
-			return &key.private.PublicKey, true
+		if key.header == header {
+			return key, true
 		}
 	}
 	return nil, false
@@ -279,4 +279,7 @@ func keyDocument(id string) string {
 // errNoKey is returned for a token that none of our keys signed.
 var errNoKey = errors.New("identity: no such signing key")
 
-func isJWT(token string) bool { return strings.Count(token, ".") == 2 }
+// isJWT wants three parts and no white space, which decoders skip.
+func isJWT(token string) bool {
+	return strings.Count(token, ".") == 2 && !strings.ContainsAny(token, " \t\r\n")
+}
