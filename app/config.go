@@ -1,0 +1,51 @@
+// Package app is the composition root: it makes a running server of a configuration. It is the only package that knows
+// all others; what it wires it wires here, in plain sight, and it holds no rule of its own.
+package app
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config says what server to run. Only DataDir is required.
+type Config struct {
+	DataDir string // everything that must be kept; made with mode 0700 when it is absent
+	Listen  string // host:port of the resource manager; the port is chosen once and kept when it is empty or 0
+	Domain  string // planes have host names below it; "" means addresses with the IP form
+	// PasswordGrant lets users sign in by password. Off by default: nothing has a password unless somebody wants it.
+	PasswordGrant bool
+	// Program is the command, with its first arguments, that runs this program again for work in processes of its own;
+	// the default is the running executable.
+	Program []string
+	Clock   func() time.Time
+	Log     *slog.Logger
+}
+
+func (c *Config) complete() error {
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return err
+	}
+	c.DataDir = dir
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Program) == 0 {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		c.Program = []string{self}
+	}
+	return nil
+}
+
+// path is a place in the data folder.
+func (c *Config) path(parts ...string) string {
+	return filepath.Join(append([]string{c.DataDir}, parts...)...)
+}

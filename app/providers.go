@@ -1,0 +1,43 @@
+package app
+
+import (
+	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/provider/authorization"
+	"github.com/alvara-ml/alvara/provider/containerregistry"
+	"github.com/alvara-ml/alvara/provider/insights"
+	"github.com/alvara-ml/alvara/provider/keyvault"
+	"github.com/alvara-ml/alvara/provider/machinelearning"
+	"github.com/alvara-ml/alvara/provider/managedidentity"
+	"github.com/alvara-ml/alvara/provider/operationalinsights"
+	"github.com/alvara-ml/alvara/provider/resources"
+	"github.com/alvara-ml/alvara/provider/storage"
+)
+
+// types is the list of all resource types that the server knows. A new type is one more line.
+func (s *Server) types(accounts storage.Deps, ml machinelearning.Deps) []arm.Type {
+	return append([]arm.Type{
+		resources.Groups(),
+		authorization.Definitions(),
+		authorization.Assignments(),
+		managedidentity.Identities(),
+		managedidentity.FederatedCredentials(s.directory),
+		accounts.Accounts(),
+		storage.Services(),
+		accounts.Containers(),
+		keyvault.Vaults(),
+		containerregistry.Registries(),
+		insights.Components(),
+		operationalinsights.Workspaces(),
+	}, ml.Types()...)
+}
+
+// views is the list of endpoints of the resource manager that are no resource.
+func views() []arm.View {
+	var all []arm.View
+	for _, some := range [][]arm.View{
+		resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), arm.OperationViews(),
+	} {
+		all = append(all, some...)
+	}
+	return all
+}
