@@ -224,6 +224,7 @@ type worker struct {
 
 // Work is one attempt.
 func (w *worker) Work(ctx context.Context, row *river.Job[args]) error {
+	w.jobs.store.told()
 	err := w.run(ctx, store.Job{
 		ID: row.ID, Kind: row.Args.Name, Body: row.Args.Body, Attempt: row.Attempt, MaxAttempts: row.MaxAttempts,
 	})

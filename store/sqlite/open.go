@@ -30,6 +30,10 @@ type Store struct {
 	jobs    *jobs
 	closing sync.Once
 
+	// Held by the writer from before a commit until its followers were told. River may fetch a job as soon as it is
+	// committed; the job begins when its change is in force.
+	telling sync.RWMutex
+
 	mu      sync.Mutex
 	waiting []*request
 	ended   bool          // no more requests are taken

@@ -130,6 +130,7 @@ func (s *Store) follow(f *follower) error {
 
 // commit carries out a group in one transaction, tells the followers, and answers.
 func (s *Store) commit(group []*request) {
+	s.telling.Lock()
 	reserved := s.reserved
 	if err := s.transact(group); err != nil {
 		s.reserved = reserved // what was written of it is gone; revisions given out are not given out again
@@ -150,6 +151,7 @@ func (s *Store) commit(group []*request) {
 			}
 		}
 	}
+	s.telling.Unlock()
 	for _, r := range group {
 		if r.err == nil {
 			for _, tell := range r.jobs {
@@ -158,6 +160,12 @@ func (s *Store) commit(group []*request) {
 		}
 		close(r.done)
 	}
+}
+
+// told waits until the followers have heard of everything that is committed.
+func (s *Store) told() {
+	s.telling.RLock()
+	defer s.telling.RUnlock()
 }
 
 func (s *Store) transact(group []*request) (err error) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alvara-ml/alvara/store"
 )
@@ -235,7 +236,10 @@ func followOrder(t *testing.T, s store.Store) {
 
 func followBeforeJob(t *testing.T, s store.Store) {
 	var heard sync.Map
-	follow(t, s, func(changes []store.Change) { heard.Store(changes[0].Key, true) }, "k")
+	follow(t, s, func(changes []store.Change) {
+		time.Sleep(3 * time.Millisecond) // a queue that looks by itself finds the job meanwhile
+		heard.Store(changes[0].Key, true)
+	}, "k")
 	done := make(chan bool, 20)
 	s.Work("j", 2, func(_ context.Context, job store.Job) error {
 		var key string
