@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/featurestore/engine"
+	"github.com/alvara-ml/alvara/featurestore/offline"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -50,9 +51,14 @@ type Runner interface {
 	Run(ctx context.Context, order Order, log func(line string)) (Result, error)
 }
 
-// OfflinePrefix is where the offline table of a feature set version lies in the offline container.
+// OfflinePrefix is where the offline table of a feature set version lies in the offline container. It begins with the
+// feature store, because several stores may share a container. Whoever reads or writes the table uses this prefix.
 func OfflinePrefix(version resource.ID) string {
-	return "featuresets/" + lower(version.Parent().Name()) + "/" + lower(version.Name()) + "/"
+	store := version.Parent().Parent()
+	return StorePrefix(store) + offline.Prefix(strings.ToLower(version.Parent().Name()), strings.ToLower(version.Name()))
 }
 
-func lower(name string) string { return strings.ToLower(name) }
+// StorePrefix is where everything of a feature store lies in its offline container.
+func StorePrefix(store resource.ID) string {
+	return strings.ToLower(store.Name() + "_" + store.Subscription() + "_" + store.ResourceGroup() + "/")
+}

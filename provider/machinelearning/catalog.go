@@ -8,6 +8,7 @@ import (
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/dataplane/features"
+	"github.com/alvara-ml/alvara/featurestore/materialize"
 	"github.com/alvara-ml/alvara/featurestore/online"
 	"github.com/alvara-ml/alvara/featurestore/spec"
 	"github.com/alvara-ml/alvara/resource"
@@ -133,21 +134,20 @@ func onlineColumns(columns []spec.Column) []online.Column {
 // there belongs: a role on the feature set reaches its rows (FS-19). A path that does not name a version whole, such as
 // the prefix of a wider listing, belongs to none.
 func (c *Catalog) Owners(container resource.ID, path string) []resource.ID {
-	rest, ok := strings.CutPrefix(path, "featuresets/")
-	if !ok {
-		return nil
-	}
-	name, rest, _ := strings.Cut(rest, "/")
-	number, _, whole := strings.Cut(rest, "/")
-	if !whole || name == "" || number == "" {
-		return nil
-	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	var out []resource.ID
 	for key := range c.owners[container.Key()] {
-		v := c.versions[c.ids[key].Child("featuresets", name).Child("versions", number).Key()]
-		if v != nil {
+		rest, ours := strings.CutPrefix(path, materialize.StorePrefix(c.ids[key])+"featuresets/")
+		if !ours {
+			continue
+		}
+		name, rest, _ := strings.Cut(rest, "/")
+		number, _, whole := strings.Cut(rest, "/")
+		if !whole || name == "" || number == "" {
+			continue
+		}
+		if v := c.versions[c.ids[key].Child("featuresets", name).Child("versions", number).Key()]; v != nil {
 			out = append(out, v.resource.ID)
 		}
 	}
