@@ -83,10 +83,14 @@ func Resolve(p *Profile, env func(string) string, subscription string) (*Active,
 	return active, nil
 }
 
-// pick chooses an account: of the subscription when one is named, at the authority when the environment names one, the
-// default one first.
+// pick chooses an account: of the subscription when one is named, at the authority when the environment names one. The
+// default account comes first, then others of the same sign-in.
 func (p *Profile) pick(subscription, authority string) *Account {
 	var best *Account
+	current := ""
+	if a := p.Default(); a != nil {
+		current = a.Session
+	}
 	for i := range p.Accounts {
 		a := &p.Accounts[i]
 		session := p.Sessions[a.Session]
@@ -96,7 +100,7 @@ func (p *Profile) pick(subscription, authority string) *Account {
 		if subscription != "" && !strings.EqualFold(a.ID, subscription) && !strings.EqualFold(a.Name, subscription) {
 			continue
 		}
-		if best == nil || a.IsDefault {
+		if best == nil || a.IsDefault || (!best.IsDefault && best.Session != current && a.Session == current) {
 			best = a
 		}
 	}
