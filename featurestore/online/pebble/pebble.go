@@ -196,6 +196,19 @@ func (s *Store) DropTable(_ context.Context, name string) error {
 	return nil
 }
 
+// Compact merges what was written to the table: reads after a large load become cheaper, and the space of replaced rows
+// is freed. The database does this by itself in time; reads and writes go on meanwhile.
+func (s *Store) Compact(ctx context.Context, name string) error {
+	t, err := s.table(name)
+	if err != nil {
+		return err
+	}
+	if err := s.db.Compact(ctx, prefix(t.number), prefix(t.number+1), false); err != nil {
+		return fmt.Errorf("compact online table %q: %w", name, err)
+	}
+	return nil
+}
+
 // Close implements online.Store.
 func (s *Store) Close() error { return s.db.Close() }
 
