@@ -56,7 +56,7 @@ func (c PutAssignment) apply(e *edit) {
 	s.uses[slot]++
 	key := assignment.ID.Key()
 	s.assignments.set(e.owner, maphash.String(s.seed, key), key, &assignment)
-	h := held{scope: assignment.Scope.Key(), slot: slot, assignment: &assignment}
+	h := hold(&assignment, slot)
 	s.scopes.put(s.seed, e.owner, h)
 	if assignment.PrincipalID != "" { // nobody: it is kept and listed, and grants nothing
 		e.holder(assignment.PrincipalID).put(s.seed, e.owner, h)
@@ -73,7 +73,7 @@ func (c DeleteAssignment) apply(e *edit) {
 	}
 	s.assignments.remove(e.owner, hash, key)
 	slot, _ := s.slots.get(maphash.String(s.seed, assignment.RoleID), assignment.RoleID)
-	h := held{scope: assignment.Scope.Key(), slot: slot, assignment: assignment}
+	h := hold(assignment, slot)
 	s.scopes.remove(s.seed, e.owner, h)
 	if principal := assignment.PrincipalID; principal != "" {
 		if holder := e.holder(principal); holder.remove(s.seed, e.owner, h) {
@@ -100,6 +100,7 @@ func (e *edit) holder(principal string) *holder {
 		if h.many != nil {
 			tree := *h.many
 			copied.many = &tree
+			copied.filter = slices.Clone(h.filter)
 		}
 		h = copied
 	}
@@ -121,6 +122,16 @@ func (h *holder) put(seed maphash.Seed, o *owner, one held) {
 		h.few = nil
 	}
 	h.many.put(seed, o, one)
+	if h.count > len(h.filter)*filterLoad {
+		h.filter = make(filter, max(filterLoad, 2*len(h.filter)))
+		h.many.nodes.each(func(scope string, node *scopeNode) bool {
+			if len(node.held) > 0 {
+				h.filter.add(maphash.String(seed, scope))
+			}
+			return true
+		})
+	}
+	h.filter.add(maphash.String(seed, one.scope))
 }
 
 // remove tells whether nothing is left.

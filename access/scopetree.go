@@ -10,7 +10,30 @@ import (
 type held struct {
 	scope      string // the scope's key
 	slot       int32
+	tail       uint32 // the scope's last bytes, so that most scopes are told apart without reading them
 	assignment *Assignment
+}
+
+func hold(assignment *Assignment, slot int32) held {
+	scope := assignment.Scope.Key()
+	return held{scope: scope, slot: slot, tail: tailOf(scope, len(scope)), assignment: assignment}
+}
+
+// tailOf is the four bytes of the key before end.
+func tailOf(key string, end int) uint32 {
+	if end < 4 {
+		return 0
+	}
+	return uint32(key[end-4]) | uint32(key[end-3])<<8 | uint32(key[end-2])<<16 | uint32(key[end-1])<<24
+}
+
+// covers is the function covers for the scope of the assignment.
+func (h *held) covers(key string) bool {
+	n := len(h.scope)
+	if n > len(key) || n < len(key) && key[n] != '/' || tailOf(key, n) != h.tail {
+		return n == 1
+	}
+	return n == 1 || key[:n] == h.scope
 }
 
 // compareHeld orders assignments by scope, so that a scope stands before the scopes that it contains, then by id.

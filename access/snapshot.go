@@ -27,10 +27,24 @@ type Snapshot struct {
 
 // holder is what one principal holds. Most hold little, and a short list is searched faster than a tree is walked.
 type holder struct {
-	owner *owner
-	few   []held     // by scope then id; unused once there is a tree
-	many  *scopeTree // nil for few
-	count int
+	owner  *owner
+	few    []held     // by scope then id; unused once there is a tree
+	many   *scopeTree // nil for few
+	filter filter     // the scopes in the tree at which something is held
+	count  int
+}
+
+// filter says of a scope's hash "nothing is held there" or "perhaps". It fits into the nearest cache where the tree does
+// not, and most scopes above a resource hold nothing. What is removed stays in it until it grows, which costs time only.
+type filter []uint64
+
+// filterLoad is how many scopes each word of 64 bits stands for at most.
+const filterLoad = 4
+
+func (f filter) add(hash uint64) { f[hash>>38&uint64(len(f)-1)] |= 1 << (hash >> 32 & 63) }
+
+func (f filter) perhaps(hash uint64) bool {
+	return f[hash>>38&uint64(len(f)-1)]>>(hash>>32&63)&1 != 0
 }
 
 // fewHeld is the number of assignments up to which a list is kept; about where walking the tree becomes as fast.
@@ -110,7 +124,7 @@ func (h *holder) find(s *Snapshot, q *query, key string) *held {
 			return findKnown(h.few, q.row, key)
 		}
 		for i := range h.few {
-			if e := &h.few[i]; covers(e.scope, key) && q.grantedBy(s, e.slot) {
+			if e := &h.few[i]; e.covers(key) && q.grantedBy(s, e.slot) {
 				return e
 			}
 		}
@@ -121,10 +135,12 @@ func (h *holder) find(s *Snapshot, q *query, key string) *held {
 		if end > 0 {
 			prefix = key[:end]
 		}
-		if node := h.many.at(s.seed, prefix); node != nil {
-			for i := range node.held {
-				if q.grantedBy(s, node.held[i].slot) {
-					return &node.held[i]
+		if hash := maphash.String(s.seed, prefix); h.filter.perhaps(hash) {
+			if node, ok := h.many.nodes.get(hash, prefix); ok {
+				for i := range node.held {
+					if q.grantedBy(s, node.held[i].slot) {
+						return &node.held[i]
+					}
 				}
 			}
 		}
@@ -138,7 +154,7 @@ func (h *holder) find(s *Snapshot, q *query, key string) *held {
 func findKnown(few []held, row []uint64, key string) *held {
 	for i := range few {
 		e := &few[i]
-		if word := int(e.slot >> 6); word < len(row) && row[word]>>(e.slot&63)&1 != 0 && covers(e.scope, key) {
+		if word := int(e.slot >> 6); word < len(row) && row[word]>>(e.slot&63)&1 != 0 && e.covers(key) {
 			return e
 		}
 	}
