@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -171,7 +172,7 @@ func conditions(cond lake.Condition) *blob.AccessConditions {
 		anyVersion := azcore.ETagAny
 		modified.IfNoneMatch = &anyVersion
 	case cond.IfMatch != "":
-		tag := azcore.ETag(cond.IfMatch)
+		tag := azcore.ETag(`"` + cond.IfMatch + `"`)
 		modified.IfMatch = &tag
 	default:
 		return nil
@@ -182,7 +183,7 @@ func conditions(cond lake.Condition) *blob.AccessConditions {
 func describe(name string, tag *azcore.ETag, modified *time.Time) lake.Object {
 	object := lake.Object{Name: name}
 	if tag != nil {
-		object.ETag = string(*tag)
+		object.ETag = strings.Trim(string(*tag), `"`) // headers quote it, listings do not
 	}
 	if modified != nil {
 		object.Modified = modified.UTC()

@@ -158,7 +158,7 @@ func (f *fake) list(w http.ResponseWriter, prefix, marker string) {
 		fmt.Fprint(w, "<Blob><Name>")
 		xml.EscapeText(w, []byte(name))
 		fmt.Fprintf(w, "</Name><Properties><Last-Modified>%s</Last-Modified><Etag>%s</Etag><Content-Length>%d</Content-Length></Properties></Blob>",
-			b.modified.Format(http.TimeFormat), b.etag, len(b.content))
+			b.modified.Format(http.TimeFormat), strings.Trim(b.etag, `"`), len(b.content)) // as the service does
 	}
 	fmt.Fprintf(w, "</Blobs><NextMarker>%s</NextMarker></EnumerationResults>", next)
 }
