@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
 	"github.com/alvara-ml/alvara/store/mem"
 	"pgregory.net/rapid"
 )
@@ -335,5 +337,51 @@ func TestDirectoryIsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if members, _ := d.Members(group.ID); len(members) != 4*15 {
 		t.Fatalf("the group has %d members", len(members))
+	}
+}
+
+func TestListsAreOrderedAndTheCallersOwn(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"a", "b", "c"} {
+		application, service, _ := w.app(name)
+		_, err := w.directory.UpdateApplication(w.ctx, application.ID, func(a *ApplicationObject) { a.IdentifierURIs = []string{"api://" + name} })
+		w.must(err)
+		if names := w.directory.ServicePrincipalNames(service); !slices.Equal(names, []string{application.AppID, "api://" + name}) {
+			t.Fatalf("the names are %v", names)
+		}
+		_, err = w.directory.CreateGroup(w.ctx, "g "+name, "about "+name)
+		w.must(err)
+	}
+	applications, services, groups := w.directory.Applications(), w.directory.ServicePrincipals(), w.directory.ListGroups()
+	if len(applications) != 3 || len(services) != 3 || len(groups) != 3 {
+		t.Fatalf("%d applications, %d service principals, %d groups", len(applications), len(services), len(groups))
+	}
+	if !slices.IsSortedFunc(services, func(a, b ServicePrincipalObject) int { return strings.Compare(a.ID, b.ID) }) {
+		t.Fatal("the service principals are not ordered by id")
+	}
+	applications[0].IdentifierURIs[0] = "changed by the caller"
+	if again, _ := w.directory.Application(applications[0].ID); again.IdentifierURIs[0] == "changed by the caller" {
+		t.Fatal("a caller changes the directory's own copy")
+	}
+	_, err := w.directory.UpdateApplication(w.ctx, applications[1].ID, func(a *ApplicationObject) {
+		held, _ := w.directory.Application(applications[2].ID)
+		a.IdentifierURIs = held.IdentifierURIs
+	})
+	wantKind(t, err, resource.Conflict)
+	w.must(w.directory.DeleteServicePrincipal(w.ctx, services[0].ID))
+	wantKind(t, w.directory.DeleteServicePrincipal(w.ctx, services[0].ID), resource.NotFound)
+}
+
+func TestUnreadableDocumentsKeepTheDirectoryClosed(t *testing.T) {
+	st := mem.New()
+	_, err := st.Apply(context.Background(), store.Put{Key: "/directory/users/x", Kind: kindUsers, Body: []byte(`{"id":1}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDirectory(st, testTenant, nil); err == nil {
+		t.Fatal("the directory opens")
+	}
+	if _, err := OpenDirectory(mem.New(), "contoso", nil); err == nil {
+		t.Fatal("a tenant that is no GUID is taken")
 	}
 }

@@ -103,37 +103,17 @@ func (s *Service) issueRefresh(ctx context.Context, who subject, clientID, resou
 		Principal: who.principal.ID, Client: strings.ToLower(clientID), Resource: resourceID,
 		Issued: now, Expires: now.Add(s.config.RefreshTokenLifetime), session: hex.EncodeToString(session),
 	}
-	var ops []store.Op
 	if old := who.session; old != nil {
 		next.session, next.Issued, next.Client = old.session, old.Issued, old.Client
-		if old.Used.IsZero() {
-			retired := *old
-			retired.Used = now
-			if limit := now.Add(refreshMemory); limit.Before(retired.Expires) {
-				retired.Expires = limit
-			}
-			op, err := putRefresh(old.key, retired, old.etag)
-			if err != nil {
-				return "", err
-			}
-			ops = append(ops, op)
-		}
 	}
 	op, err := putRefresh(refreshKey(next.session, secret), next, store.None)
 	if err != nil {
 		return "", err
 	}
-	_, err = s.config.Store.Apply(ctx, append(ops, op)...)
-	if resource.KindOf(err) == resource.PreconditionFailed && len(ops) > 0 {
-		// Another request has used the token at the same time, or ended the session. Only the first is harmless.
-		again, readErr := s.readRefresh(ctx, who.session.key)
-		if readErr != nil {
-			return "", readErr
-		}
-		if again == nil || again.Used.IsZero() {
-			return "", refuse(codeSessionRevoked, "The provided grant has expired due to it being revoked, a fresh auth token is needed. Sign in again.")
-		}
+	if who.session == nil {
 		_, err = s.config.Store.Apply(ctx, op)
+	} else {
+		err = s.replaceRefresh(ctx, who.session, now, op)
 	}
 	if err != nil {
 		return "", err
@@ -144,6 +124,35 @@ func (s *Service) issueRefresh(ctx context.Context, who subject, clientID, resou
 	}
 	b64 := base64.RawURLEncoding
 	return "1." + b64.EncodeToString(raw) + "." + b64.EncodeToString(secret), nil
+}
+
+// replaceRefresh stores the next token together with the use of the old one, so that a session that ends at the same moment
+// stays ended. Another use of the same token at the same time does no harm.
+func (s *Service) replaceRefresh(ctx context.Context, old *refreshToken, now time.Time, next store.Op) error {
+	for {
+		retired := *old
+		if retired.Used.IsZero() {
+			retired.Used = now
+		}
+		if limit := retired.Used.Add(refreshMemory); limit.Before(retired.Expires) {
+			retired.Expires = limit
+		}
+		op, err := putRefresh(old.key, retired, old.etag)
+		if err != nil {
+			return err
+		}
+		_, err = s.config.Store.Apply(ctx, op, next)
+		if resource.KindOf(err) != resource.PreconditionFailed {
+			return err
+		}
+		old, err = s.readRefresh(ctx, old.key)
+		if err != nil {
+			return err
+		}
+		if old == nil {
+			return refuse(codeSessionRevoked, "The provided grant has expired due to it being revoked, a fresh auth token is needed. Sign in again.")
+		}
+	}
 }
 
 // findRefresh finds the token that was presented; nil when there is no such token.

@@ -3,6 +3,7 @@ package identity
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -267,4 +268,30 @@ func TestPublicApplicationsSignUsersIn(t *testing.T) {
 	form = secretForm(application, "", armAudience+".default")
 	status, answer := w.post(v2Path, form)
 	w.wantCode(status, answer, codeClientUnproven)
+}
+
+func TestSessionThatEndsMeanwhileStaysEnded(t *testing.T) {
+	w := newWorld(t, withPasswords)
+	user := w.user("ann@alvara.test", "correct horse")
+	_, answer := w.post(v2Path, passwordForm("ann@alvara.test", "correct horse"))
+	for _, again := range []bool{false, true} { // the first use, and another one within the grace
+		token, err := w.service.findRefresh(w.ctx, answer["refresh_token"].(string))
+		w.must(err)
+		if !again {
+			_, err := w.service.issueRefresh(w.ctx, subject{principal: Principal{ID: user.ID}, session: token}, ClientAzureCLI, armAudience)
+			w.must(err)
+			continue
+		}
+		w.must(w.service.revokeSession(w.ctx, token.session))
+		_, err = w.service.issueRefresh(w.ctx, subject{principal: Principal{ID: user.ID}, session: token}, ClientAzureCLI, armAudience)
+		var refused *oauthError
+		if !errors.As(err, &refused) || refused.code != codeSessionRevoked {
+			t.Fatalf("the session goes on: %v", err)
+		}
+	}
+	documents, err := w.store.List(w.ctx, store.Query{Kind: kindRefresh})
+	w.must(err)
+	if len(documents) != 0 {
+		t.Fatalf("%d refresh tokens are left", len(documents))
+	}
 }
