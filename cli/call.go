@@ -62,7 +62,7 @@ func (c *Call) store() (profile.Store, error) {
 
 // httpClient trusts the CA of these endpoints and, with --debug, tells what it does.
 func (c *Call) httpClient(endpoints profile.Endpoints) (*http.Client, error) {
-	transport, err := endpoints.Transport()
+	transport, err := endpoints.Transport(c.Program.Env)
 	if err != nil {
 		return nil, err
 	}

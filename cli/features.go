@@ -25,7 +25,7 @@ type featuresGroup struct {
 type Retrieval struct {
 	FeatureStore    string   // resource id
 	Features        []string // name:version or name:version:feature, each with an optional prefix=
-	Observations    string   // local file: parquet, csv or json by its ending
+	Observations    string   // local file: parquet or csv by its ending
 	TimestampColumn string
 	Out             string // file to write: parquet, arrow or csv by its ending
 	MemoryLimit     int64  // bytes; 0 means the engine's own
@@ -37,14 +37,14 @@ type Retrieval struct {
 
 // Retrieved says what a retrieval wrote.
 type Retrieved struct {
-	Rows    int64
+	Rows    int64 // -1 when nobody counted them
 	Columns []string
 }
 
 type getOffline struct {
 	storeFlags
 	Features        []string    `required:"" sep:"none" placeholder:"SET:VERSION[:FEATURE]" help:"Feature sets or single features; prefix=SET:VERSION puts a prefix before the columns' names."`
-	Observations    string      `required:"" type:"existingfile" help:"File of observations: parquet, csv or json."`
+	Observations    string      `required:"" type:"existingfile" help:"File of observations: .parquet or .csv."`
 	TimestampColumn string      `name:"timestamp-column" required:"" help:"Column that holds each observation's time."`
 	Out             string      `required:"" type:"path" help:"File to write: .parquet, .arrow or .csv. Columns: those of the observations, then the features in the order asked."`
 	MemoryLimit     memoryLimit `name:"memory-limit" placeholder:"SIZE" help:"Memory for the join, such as 512MB; what does not fit goes to disk."`
@@ -97,7 +97,10 @@ func (g *getOffline) Run(c *Call) error {
 		return err
 	}
 	progress.Stop()
-	result := document.New("out", g.Out, "rows", done.Rows)
+	result := document.New("out", g.Out)
+	if done.Rows >= 0 {
+		result.Set("rows", done.Rows)
+	}
 	return c.Print(result.SetIf("columns", done.Columns))
 }
 

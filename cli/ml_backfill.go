@@ -67,7 +67,7 @@ func (b *featureSetBackfill) body() (*document.Object, error) {
 		body.Set("resource", document.New("instanceType", b.InstanceType))
 	}
 	if b.MemoryLimit != 0 {
-		body.Set("properties", document.New("memoryLimit", b.MemoryLimit.String()))
+		body.Set("properties", document.New("memoryLimit", strconv.FormatInt(int64(b.MemoryLimit), 10)))
 	}
 	spark, err := tagsOf(b.SparkConf)
 	if err != nil {

@@ -135,7 +135,7 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 	switch {
 	case errors.As(err, &usage), errors.As(err, &query):
 		return ExitUsage
-	case errors.As(err, &missing):
+	case errors.As(err, &missing), storageMissing(err):
 		return ExitNotFound
 	case errors.As(err, &refused):
 		if refused.Status == 401 && !globals.OnlyShowErrors {

@@ -138,7 +138,7 @@ func (d *blobDownload) Run(c *Call) error {
 	if _, err := os.Stat(d.File); err == nil && !d.Overwrite {
 		return fmt.Errorf("the file %s exists already", d.File)
 	}
-	found, err := client.NewBlobClient(d.Name).GetProperties(c.ctx, nil)
+	found, err := c.blobProperties(client, d.Name)
 	if err != nil {
 		return err
 	}
@@ -234,6 +234,20 @@ func blobDocument(name string, found blob.GetPropertiesResponse) *document.Objec
 		"etag", etag(found.ETag), "lastModified", timeText(found.LastModified)))
 }
 
+// blobProperties reads a blob's properties. The answer to HEAD cannot say why it refuses, so a refusal is asked for again
+// with a GET.
+func (c *Call) blobProperties(client *container.Client, name string) (blob.GetPropertiesResponse, error) {
+	found, err := client.NewBlobClient(name).GetProperties(c.ctx, nil)
+	if refused := storageError(err); refused != nil && refused.Status >= 400 {
+		answer, getErr := client.NewBlobClient(name).DownloadStream(c.ctx, &blob.DownloadStreamOptions{Range: blob.HTTPRange{Count: 1}})
+		if getErr == nil {
+			return found, errors.Join(err, answer.Body.Close())
+		}
+		return found, getErr
+	}
+	return found, err
+}
+
 type blobShow struct{ blobName }
 
 func (s *blobShow) Run(c *Call) error {
@@ -241,7 +255,7 @@ func (s *blobShow) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	found, err := client.NewBlobClient(s.Name).GetProperties(c.ctx, nil)
+	found, err := c.blobProperties(client, s.Name)
 	if err != nil {
 		return err
 	}
@@ -255,7 +269,7 @@ func (e *blobExists) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	_, err = client.NewBlobClient(e.Name).GetProperties(c.ctx, nil)
+	_, err = c.blobProperties(client, e.Name)
 	if err != nil && !storageMissing(err) {
 		return err
 	}

@@ -3,13 +3,13 @@ package cli
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/service"
 
 	"github.com/alvara-ml/alvara/cli/profile"
@@ -72,8 +72,8 @@ func storageError(err error) *wire.Error {
 	header, body := http.Header{}, []byte(nil)
 	if refused.RawResponse != nil {
 		header = refused.RawResponse.Header
-		if refused.RawResponse.Body != nil {
-			body = readBody(refused)
+		if payload, err := runtime.Payload(refused.RawResponse); err == nil { // kept, so that it can be read again
+			body = payload
 		}
 	}
 	e := wire.ReadError(refused.StatusCode, header, body)
@@ -81,11 +81,4 @@ func storageError(err error) *wire.Error {
 		e.Code = refused.ErrorCode
 	}
 	return e
-}
-func readBody(refused *azcore.ResponseError) []byte {
-	body, err := io.ReadAll(io.LimitReader(refused.RawResponse.Body, 64<<10))
-	if err != nil {
-		return nil
-	}
-	return body
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -78,7 +79,8 @@ func (e Endpoints) Variables() []Variable {
 	return out
 }
 
-// Overlay puts what the environment says over e.
+// Overlay puts what the environment says over e. SSL_CERT_FILE does not displace e's own CA bundle, because it is often
+// set for other servers' sake: Transport trusts both.
 func (e Endpoints) Overlay(env func(string) string) Endpoints {
 	for _, v := range []struct {
 		name string
@@ -92,11 +94,13 @@ func (e Endpoints) Overlay(env func(string) string) Endpoints {
 		{"AZURE_AUTHORITY_HOST", &e.Authority},
 		{"AZURE_TENANT_ID", &e.Tenant},
 		{"AZURE_SUBSCRIPTION_ID", &e.Subscription},
-		{"SSL_CERT_FILE", &e.CAFile},
 	} {
 		if value := env(v.name); value != "" {
 			*v.at = value
 		}
+	}
+	if e.CAFile == "" {
+		e.CAFile = env("SSL_CERT_FILE")
 	}
 	return e.trimmed()
 }
@@ -108,23 +112,32 @@ func (e Endpoints) trimmed() Endpoints {
 	return e
 }
 
-// Transport makes an HTTPS transport that trusts the system's authorities and the endpoints' CA bundle.
-func (e Endpoints) Transport() (*http.Transport, error) {
+// Transport makes an HTTPS transport that trusts the system's authorities, the endpoints' CA bundle and the one that
+// SSL_CERT_FILE names.
+func (e Endpoints) Transport(env func(string) string) (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = 10 * time.Minute
-	if e.CAFile != "" {
-		pem, err := os.ReadFile(e.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("reading the CA bundle (SSL_CERT_FILE or the signed-in server's): %w", err)
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA bundle %s holds no certificate", e.CAFile)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	files := slices.DeleteFunc([]string{e.CAFile, env("SSL_CERT_FILE")}, func(file string) bool { return file == "" })
+	if len(files) == 0 {
+		return transport, nil
 	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	var faults []error
+	for _, file := range slices.Compact(files) {
+		pem, err := os.ReadFile(file)
+		switch {
+		case err != nil:
+			faults = append(faults, fmt.Errorf("reading the CA bundle (SSL_CERT_FILE, or that of the signed-in server): %w", err))
+		case !pool.AppendCertsFromPEM(pem):
+			faults = append(faults, fmt.Errorf("the CA bundle %s holds no certificate", file))
+		}
+	}
+	if len(faults) == len(slices.Compact(files)) { // one that is readable may be enough
+		return nil, errors.Join(faults...)
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	return transport, nil
 }

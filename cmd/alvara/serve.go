@@ -1,0 +1,29 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/alvara-ml/alvara/app"
+	"github.com/alvara-ml/alvara/cli"
+)
+
+func serve(ctx context.Context, options cli.ServeOptions) (cli.Server, error) {
+	log, err := logger(options.Log, options.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	return app.Open(ctx, app.Config{
+		DataDir: options.DataDir, Listen: options.Listen, Domain: options.Domain, PasswordGrant: options.PasswordGrant, Log: log,
+	})
+}
+
+func logger(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
