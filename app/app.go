@@ -17,6 +17,8 @@ import (
 	"github.com/alvara-ml/alvara/audit"
 	"github.com/alvara-ml/alvara/dataplane/blob"
 	"github.com/alvara-ml/alvara/dataplane/blob/disk"
+	"github.com/alvara-ml/alvara/dataplane/features"
+	"github.com/alvara-ml/alvara/featurestore/online/pebble"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/provider/authorization"
@@ -41,6 +43,9 @@ type Server struct {
 	guard     *guard.Guard
 	manager   *arm.Manager
 	blob      *blob.Server
+	features  *features.Server
+	graph     http.Handler
+	online    *pebble.Store
 	authority *authority
 
 	listeners *listeners

@@ -6,10 +6,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
+	"github.com/alvara-ml/alvara/dataplane/blob"
+	"github.com/alvara-ml/alvara/dataplane/features"
+	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
+	"github.com/alvara-ml/alvara/featurestore/online/pebble"
+	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/provider/machinelearning"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -54,4 +62,81 @@ func (s *Server) readJobLog(_ context.Context, job resource.ID, offset int64) ([
 		return nil, 0, err
 	}
 	return part[:n], offset + int64(n), nil
+}
+
+// featuresPath is where the plane of feature values lies on the main listener.
+const featuresPath = "/features"
+
+// openFeatureStore opens what feature stores work with and gives the provider its dependencies.
+func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error) {
+	var err error
+	if s.online, err = pebble.Open(s.config.path("online"), pebble.Options{Log: s.config.Log}); err != nil {
+		return machinelearning.Deps{}, err
+	}
+	s.onClose(func(context.Context) error { return s.online.Close() })
+	scratch := s.config.path("scratch")
+	if err := os.RemoveAll(scratch); err != nil { // what a crash left behind
+		return machinelearning.Deps{}, err
+	}
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return machinelearning.Deps{}, err
+	}
+	catalog, err := machinelearning.OpenCatalog(s.store)
+	if err != nil {
+		return machinelearning.Deps{}, err
+	}
+	s.blob.Owners = func(container blob.Container, path string) []resource.ID { return catalog.Owners(container.ID, path) }
+	s.features = &features.Server{
+		Prefix: featuresPath, Catalog: catalog, Guard: s.guard, Authenticator: s.verify, Online: s.online, Scratch: scratch,
+		Retrieve:   s.retrieve,
+		WriteError: func(w http.ResponseWriter, err error, requestID string) { s.manager.WriteError(w, err, requestID) },
+		Clock:      s.config.Clock, Log: s.config.Log,
+	}
+	compute := &duckdb.Engine{Command: append(append([]string{}, s.config.Program...), duckdb.ComputeArgument), Logger: s.config.Log}
+	materializer := &machinelearning.Materializer{
+		Store: s.store, Runner: s.runner(scratch), Clock: s.config.Clock, OpenLog: s.openJobLog,
+		Tell: func(job resource.ID, err error) {
+			s.config.Log.Error("materialization failed", "job", job.String(), "error", err)
+		},
+	}
+	s.store.Work(machinelearning.MaterializeJob, max(1, runtime.NumCPU()/2), materializer.Run)
+	return machinelearning.Deps{
+		Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
+		DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",
+		DropOnline: func(ctx context.Context, version resource.ID) error {
+			err := s.online.DropTable(ctx, version.Key())
+			if resource.KindOf(err) == resource.NotFound {
+				return nil
+			}
+			return err
+		},
+	}, nil
+}
+
+// readBlob reads a small object as somebody.
+func (s *Server) readBlob(ctx context.Context, who identity.Principal, account, container, path string) ([]byte, error) {
+	const most = 1 << 20
+	_, reader, err := s.blob.As(who, "").Read(ctx, account, container, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = reader.Close() }() // only read
+	text, err := io.ReadAll(io.LimitReader(reader, most+1))
+	if err == nil && len(text) > most {
+		err = resource.Errorf(resource.TooLarge, "FileTooLarge", "%s has more than %d bytes", path, most)
+	}
+	return text, err
+}
+
+// listBlobs names the objects below a prefix as somebody.
+func (s *Server) listBlobs(ctx context.Context, who identity.Principal, account, container, prefix string) ([]string, error) {
+	page, err := s.blob.As(who, "").List(ctx, account, container, blob.ListQuery{Prefix: prefix, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(page.Entries))
+	for _, entry := range page.Entries {
+		names = append(names, entry.Object.Name)
+	}
+	return names, nil
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/alvara-ml/alvara/dataplane/blob"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
-	"github.com/alvara-ml/alvara/provider/machinelearning"
 	"github.com/alvara-ml/alvara/provider/storage"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
@@ -114,6 +113,10 @@ func (s *Server) mainHandler() http.Handler {
 			s.cloudMetadata(w, r)
 		case s.tokens.Handles(path):
 			s.tokens.ServeHTTP(w, r)
+		case strings.HasPrefix(path, featuresPath+"/"):
+			s.features.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/v1.0/"), strings.HasPrefix(path, "/beta/"):
+			s.graph.ServeHTTP(w, r)
 		default:
 			s.manager.ServeHTTP(w, r)
 		}
@@ -181,11 +184,9 @@ func (s *Server) openPlanes(ctx context.Context) error {
 		Lookup: s.directory.Active, Domain: s.config.Domain, Authority: s.Endpoints.Authority + "/" + s.Endpoints.Tenant + "/oauth2/authorize",
 		Clock: s.config.Clock, Log: s.config.Log,
 	}
-	mlDeps := machinelearning.Deps{
-		Log: s.readJobLog, DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",
-		CheckSQL:   func(context.Context, string) error { return nil },
-		DropOnline: func(context.Context, resource.ID) error { return nil },
-		Cancel:     func(resource.ID) {},
+	mlDeps, err := s.openFeatureStore(ctx)
+	if err != nil {
+		return err
 	}
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant,

@@ -69,7 +69,7 @@ type MaterializationIdentity struct {
 func (d Deps) Workspaces() arm.Type {
 	return arm.Define(arm.Spec[Workspace]{
 		Type: workspaceType, Tracked: true, Identities: true, Created: 200, APIVersions: apiVersions,
-		Name: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$`), NameRule: "3 to 33 letters, digits, '_' or '-', beginning with a letter or digit",
+		Name: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,32}$`), NameRule: "1 to 33 letters, digits, '_' or '-', beginning with a letter or digit",
 		Permission: workspacePermission,
 		Linked:     linkedOfStore,
 		Validate:   validateStore,
