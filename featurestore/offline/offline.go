@@ -91,7 +91,8 @@ type Options struct {
 	// Location is the address of the bucket that other engines are told, such as
 	// abfss://container@account.dfs.core.windows.net; it is written into the table when it is created.
 	Location string
-	// RetainSnapshots are kept however old they are; 0 means 10.
+	// RetainSnapshots are kept however old they are; 0 means 10. A repeated commit is recognized as long as its snapshot
+	// is kept; later it replaces the window again.
 	RetainSnapshots int
 	// RetainFor is how long a snapshot is kept after a newer one took its place, so that its readers can finish; 0
 	// means one hour.

@@ -65,11 +65,12 @@ func benchBatch(b *testing.B, schema *online.Schema, from, count int) []online.R
 
 func openRaw(b *testing.B) *raw.DB {
 	b.Helper()
-	cache := raw.NewCache(32 << 20)
+	cache := raw.NewCache(64 << 20)
 	defer cache.Unref()
 	o := &raw.Options{Cache: cache, MemTableSize: 16 << 20, MemTableStopWritesThreshold: 4, LBaseMaxBytes: 64 << 20, FormatMajorVersion: raw.FormatNewest, Logger: quiet{}}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].IndexBlockSize = 256 << 10
 	}
 	db, err := raw.Open(b.TempDir(), o)
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 
 // Options of a store; the zero value suits a small server.
 type Options struct {
-	CacheBytes    int64 // of read blocks, taken as they are read; 0 means 32 MiB
+	CacheBytes    int64 // of read blocks, taken as they are read; 0 means 64 MiB
 	MemTableBytes int   // written before a flush, taken as it fills; 0 means 16 MiB
 	Log           *slog.Logger
 }
@@ -56,7 +56,7 @@ type entry struct {
 // Open opens or makes the database in a folder.
 func Open(folder string, options Options) (*Store, error) {
 	if options.CacheBytes <= 0 {
-		options.CacheBytes = 32 << 20
+		options.CacheBytes = 64 << 20
 	}
 	if options.MemTableBytes <= 0 {
 		options.MemTableBytes = 16 << 20
@@ -73,6 +73,7 @@ func Open(folder string, options Options) (*Store, error) {
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].IndexBlockSize = 256 << 10 // one level of index: a point read then needs one block beside it
 	}
 	db, err := pebble.Open(folder, o)
 	if err != nil {
