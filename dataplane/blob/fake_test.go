@@ -227,6 +227,8 @@ func newWorld(t testing.TB, driver string) *world {
 	return w
 }
 
+var resourceRoot = resource.Root
+
 func containerID(account, name string) resource.ID {
 	return accountID(account).Child("blobServices/default/containers", name)
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/md5" //nolint:gosec // for its size
 	"encoding/base64"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -120,10 +119,10 @@ func (q *request) writeObject(o Object) {
 	}
 }
 
-// writeMetadata sets the x-ms-meta headers.
+// writeMetadata sets the x-ms-meta headers, in lower case on the wire too: clients compare what they find there.
 func writeMetadata(h http.Header, metadata map[string]string) {
 	for name, value := range metadata {
-		h[textproto.CanonicalMIMEHeaderKey("x-ms-meta-"+name)] = []string{value}
+		h["x-ms-meta-"+name] = []string{value}
 	}
 }
 

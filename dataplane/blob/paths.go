@@ -177,7 +177,8 @@ func (s *Server) createPath(q *request) error {
 	} else if full, err := s.hasChildren(ctx, q.container, q.at.path); err != nil || full {
 		return firstOf(err, errIsDirectory(q.at.path))
 	}
-	if err := s.makeParents(ctx, q.container, q.at.path); err != nil {
+	missing, err := s.missingParents(ctx, q.container, q.at.path)
+	if err != nil {
 		return err
 	}
 	o, err := s.Objects.Put(ctx, q.container.Key, q.at.path, nil, func(current *Object) (Object, error) {
@@ -189,6 +190,9 @@ func (s *Server) createPath(q *request) error {
 		}
 		return Object{Kind: BlockBlob, Headers: headers, Metadata: metadata}, nil
 	})
+	if err == nil {
+		err = s.makeParents(ctx, q.container, missing)
+	}
 	return q.written(o, err)
 }
 
@@ -208,8 +212,9 @@ func errIsDirectory(path string) error {
 // errPresent ends the making of a parent that is there already.
 var errPresent = resource.Conflictf("PathAlreadyExists", "the directory is there")
 
-// makeParents marks the directories above a path. None of them may be a file.
-func (s *Server) makeParents(ctx context.Context, container Container, path string) error {
+// missingParents lists the directories above a path that have no marker. None of them may be a file.
+func (s *Server) missingParents(ctx context.Context, container Container, path string) ([]string, error) {
+	var missing []string
 	for i, r := range path {
 		if r != '/' {
 			continue
@@ -217,13 +222,21 @@ func (s *Server) makeParents(ctx context.Context, container Container, path stri
 		o, err := s.Objects.Head(ctx, container.Key, path[:i])
 		switch {
 		case err == nil && !isFolder(&o):
-			return resource.Conflictf("PathConflict", "The path %q is a file, so that nothing can lie below it.", path[:i])
+			return nil, resource.Conflictf("PathConflict", "The path %q is a file, so that nothing can lie below it.", path[:i])
 		case err == nil:
-			continue
-		case resource.KindOf(err) != resource.NotFound:
-			return err
+		case resource.KindOf(err) == resource.NotFound:
+			missing = append(missing, path[:i])
+		default:
+			return nil, err
 		}
-		_, err = s.Objects.Put(ctx, container.Key, path[:i], nil, func(current *Object) (Object, error) {
+	}
+	return missing, nil
+}
+
+// makeParents marks directories, so that they stay when what lies in them goes.
+func (s *Server) makeParents(ctx context.Context, container Container, missing []string) error {
+	for _, path := range missing {
+		_, err := s.Objects.Put(ctx, container.Key, path, nil, func(current *Object) (Object, error) {
 			if current != nil {
 				return Object{}, errPresent
 			}

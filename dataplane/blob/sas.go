@@ -330,7 +330,12 @@ func (g *grant) permit(q *request, n need, path string) error {
 	if n.on == onSource {
 		account, container = q.source.account, q.source.at.container
 	}
-	if !g.covers(account, container, path) || (g.kind == "b" && n.on == onPrefix) {
+	reaches := g.covers(account, container, path)
+	if n.on == onPrefix {
+		// The prefix "dir" also lists what lies in "directory": only "dir/" stays within the directory dir.
+		reaches = reaches && g.kind != "b" && (g.kind != "d" || g.path == "" || strings.HasPrefix(path, g.path+"/"))
+	}
+	if !reaches {
 		return resource.Forbiddenf("AuthorizationPermissionMismatch",
 			"This request is not authorized to perform this operation using this permission. The SAS does not reach this path.")
 	}
