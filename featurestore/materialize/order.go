@@ -28,6 +28,8 @@ type Order struct {
 	FromSource bool          `json:"fromSource"`
 	Identity   string        `json:"identity"` // object id of the principal that the work runs as
 	Limits     engine.Limits `json:"limits"`
+	// OnlineTTL is how long a row is served online, counted from its event time; 0 is for ever.
+	OnlineTTL time.Duration `json:"onlineTTL,omitempty"`
 }
 
 // Location is a place in object storage.
