@@ -195,6 +195,12 @@ func (w *worker) exec(statement string) (int64, error) {
 	return result.RowsAffected()
 }
 
+// fill runs CREATE TABLE AS and gives the number of rows that the table got.
+func (w *worker) fill(statement string) (rows int64, err error) {
+	err = w.row(statement, &rows)
+	return rows, err
+}
+
 // row reads the one row of a query.
 func (w *worker) row(query string, into ...any) error {
 	return w.conn.QueryRowContext(w.ctx, query).Scan(into...)

@@ -158,7 +158,7 @@ func (o *observed) read(in *input, j engine.Join) error {
 	if err := o.w.ordered(true); err != nil {
 		return err
 	}
-	o.rows, err = o.w.exec("CREATE TABLE observation AS SELECT " + strings.Join(list, ", ") + " FROM " + observationRelation(in))
+	o.rows, err = o.w.fill("CREATE TABLE observation AS SELECT " + strings.Join(list, ", ") + " FROM " + observationRelation(in))
 	if err != nil {
 		return o.w.dataFault("Reading the observations", err)
 	}
@@ -289,11 +289,11 @@ func (s *joinSet) eventKeys(keys []string, within string, more ...string) string
 		a, _ := find(s.events.columns, c.Name)
 		list = append(list, cast(name(a.name), a, c.Type)+" AS "+keys[i])
 	}
-	list = append(list, micros(name(s.when.name), s.when.kind)+" AS at")
+	list = append(list, micros(name(s.when.name), s.when.kind)+" AS moment")
 	return "(SELECT " + strings.Join(append(list, more...), ", ") + " FROM " + s.events.reader() + " WHERE " + within + ")"
 }
 
-// newest makes the table match: number, keys, and the newest event time at within the observation's bounds.
+// newest makes the table match: number, keys, and the newest event time, moment, within the observation's bounds.
 //
 // Joining by hash and taking the maximum is the fastest way as long as an entity has few observations: the events stream past a
 // table of the observations. It visits every pair of an entity's observations and events, though; where an entity has many
@@ -315,18 +315,20 @@ func (s *joinSet) newest(o *observed, keys []string, events string) (int64, erro
 		return 0, err
 	}
 	if crowded {
-		query := "CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", e.at FROM (FROM observation WHERE time IS NOT NULL) o ASOF JOIN " + events +
-			" e ON " + strings.Join(on, " AND ") + " AND " + upper + " >= e.at"
+		// With several keys ASOF takes null for equal to null, so nulls are kept away from it.
+		present := strings.Join(keys, " IS NOT NULL AND ") + " IS NOT NULL"
+		query := "CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", e.moment FROM (FROM observation WHERE time IS NOT NULL AND " + present +
+			") o ASOF JOIN (FROM " + events + " WHERE moment IS NOT NULL AND " + present + ") e ON " + strings.Join(on, " AND ") + " AND " + upper + " >= e.moment"
 		if lower != "" {
-			query += " WHERE e.at" + lower
+			query += " WHERE e.moment" + lower
 		}
-		return s.w.exec(query)
+		return s.w.fill(query)
 	}
-	condition := strings.Join(on, " AND ") + " AND e.at <= " + upper
+	condition := strings.Join(on, " AND ") + " AND e.moment <= " + upper
 	if lower != "" {
-		condition += " AND e.at" + lower
+		condition += " AND e.moment" + lower
 	}
-	return s.w.exec("CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", max(e.at) AS at FROM observation o JOIN " + events +
+	return s.w.fill("CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", max(e.moment) AS moment FROM observation o JOIN " + events +
 		" e ON " + condition + " GROUP BY ALL")
 }
 
@@ -356,7 +358,7 @@ func (s *joinSet) fetch(keys []string, within string, matched int64) error {
 		more = append(more, cast(name(a.name), a, f.Type)+" AS "+feature(i))
 		picked = append(picked, "e."+feature(i))
 	}
-	using := strings.Join(append(append([]string(nil), keys...), "at"), ", ")
+	using := strings.Join(append(append([]string(nil), keys...), "moment"), ", ")
 	list := strings.Join(append([]string{"number"}, picked...), ", ")
 	into := "INSERT INTO " + s.foundTable() + " SELECT " + list
 	rows, err := s.w.exec(into + " FROM match JOIN " + s.eventKeys(keys, within, more...) + " e USING (" + using + ")")
@@ -412,6 +414,15 @@ func (w *worker) assemble(observations *input, j engine.Join, rows int64) (int64
 	}
 	if err := w.ordered(true); err != nil {
 		return 0, err
+	}
+	for i := range j.Sets { // beside a table that lacks a row every later observation would get another's features
+		var found int64
+		if err := w.row(fmt.Sprintf("SELECT count(*) FROM found%d", i), &found); err != nil {
+			return 0, w.computeFault("The join", err)
+		}
+		if found != rows {
+			return 0, fmt.Errorf("the join found %d rows for %d observations", found, rows)
+		}
 	}
 	path := filepath.Join(w.out, outputName)
 	into, options := path, "FORMAT parquet"

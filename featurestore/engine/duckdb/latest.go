@@ -30,8 +30,8 @@ func (w *worker) latest(l engine.Latest) (engine.TransformResult, error) {
 		list = append(list, cast(name(a.name), a, c.Type)+" AS "+keys[i])
 		output = append(output, keys[i]+" AS "+name(c.Name))
 	}
-	at := cast(name(when.name), when, engine.Datetime) + " AS at"
-	output = append(output, "at AS "+name(l.TimestampColumn))
+	at := cast(name(when.name), when, engine.Datetime) + " AS moment"
+	output = append(output, "moment AS "+name(l.TimestampColumn))
 	plain = append(append(plain, list...), at)
 	list = append(list, at)
 	for i, c := range l.Features {
@@ -47,16 +47,16 @@ func (w *worker) latest(l engine.Latest) (engine.TransformResult, error) {
 	}
 	fault := func(err error) error { return w.dataFault("Finding the latest rows", err) }
 	group := strings.Join(keys, ", ")
-	found := "at IS NOT NULL"
+	found := "moment IS NOT NULL"
 	for _, k := range keys {
 		found += " AND " + k + " IS NOT NULL"
 	}
-	entities, err := w.exec("CREATE TABLE newest AS SELECT " + group + ", max(at) AS at FROM (SELECT " + strings.Join(plain, ", ") +
+	entities, err := w.fill("CREATE TABLE newest AS SELECT " + group + ", max(moment) AS moment FROM (SELECT " + strings.Join(plain, ", ") +
 		" FROM " + in.reader() + ") WHERE " + found + " GROUP BY ALL")
 	if err != nil {
 		return result, fault(err)
 	}
-	rows := "SELECT " + strings.Join(output, ", ") + " FROM (SELECT " + strings.Join(list, ", ") + " FROM " + in.reader() + ") SEMI JOIN newest USING (" + group + ", at)"
+	rows := "SELECT " + strings.Join(output, ", ") + " FROM (SELECT " + strings.Join(list, ", ") + " FROM " + in.reader() + ") SEMI JOIN newest USING (" + group + ", moment)"
 	path := filepath.Join(w.out, "part-0.parquet")
 	if err := w.ordered(true); err != nil {
 		return result, err

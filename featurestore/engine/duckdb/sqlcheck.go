@@ -233,10 +233,14 @@ func trimEnd(sql string) string {
 	for {
 		sql = strings.TrimRight(sql, "; \t\r\n\f\v")
 		line := sql[strings.LastIndexByte(sql, '\n')+1:]
-		if !strings.HasPrefix(strings.TrimSpace(line), "--") {
+		at := strings.Index(line, "--")
+		if at < 0 {
 			return sql
 		}
-		sql = sql[:len(sql)-len(line)]
+		if before := strings.TrimSpace(line[:at]); before != "" && !strings.HasSuffix(before, ";") {
+			return sql
+		}
+		sql = sql[:len(sql)-len(line)+at]
 	}
 }
 
