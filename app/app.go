@@ -257,3 +257,16 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	return first
 }
+
+// Directory is who is who. Tests and the quickstart make principals with it.
+func (s *Server) Directory() *identity.Directory { return s.directory }
+
+// Runs is where work that acts as managed identities is registered.
+func (s *Server) Runs() *identity.Runs { return s.runs }
+
+// Handlers gives the handler behind each address, for callers in the same process.
+func (s *Server) Handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		s.Endpoints.ResourceManager: s.mainHandler(), s.Endpoints.Blob: s.byHost(s.blob.BlobHandler()), s.Endpoints.DFS: s.byHost(s.blob.DFSHandler()),
+	}
+}

@@ -33,13 +33,19 @@ type Env struct {
 // Start runs a server in a new folder until the test ends.
 func Start(t testing.TB) *Env {
 	t.Helper()
+	return StartIn(t, app.Config{DataDir: Folder(t)})
+}
+
+// Folder makes a data folder that goes with the test.
+func Folder(t testing.TB) string {
+	t.Helper()
 	// Unix sockets have short names, and the test's own folder can have a long one.
 	dir, err := os.MkdirTemp("", "alvara-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return StartIn(t, app.Config{DataDir: dir})
+	return dir
 }
 
 // StartIn runs a server with a configuration until the test ends.
@@ -111,7 +117,13 @@ func (e *Env) Admin() *User {
 	return user
 }
 
-// The audiences of the planes.
+// The audiences of the planes, for Send.
+const (
+	Storage  = storageAudience
+	Features = featuresAudience
+	Graph    = graphAudience
+)
+
 const (
 	managementAudience = "https://management.azure.com/"
 	storageAudience    = "https://storage.azure.com/"
@@ -261,6 +273,8 @@ func (u *User) send(method, address, audience string, body any) Answer {
 		u.env.t.Fatal(err)
 	}
 	answer := Answer{Status: response.StatusCode, Header: response.Header, Raw: text}
-	_ = json.Unmarshal(text, &answer.Body) // not every plane speaks JSON
+	answer.parse()
 	return answer
 }
+
+func (a *Answer) parse() { _ = json.Unmarshal(a.Raw, &a.Body) } // not every plane speaks JSON
