@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/alvara-ml/alvara/cli/document"
 )
 
 // confirmFlags let a command ask before it destroys something. Scripts, which have no terminal, say --yes.
@@ -44,6 +46,13 @@ func tagFilter(tag string) url.Values {
 		filter += " and tagValue eq '" + odata(value) + "'"
 	}
 	return url.Values{"$filter": {filter}}
+}
+
+// hasTag checks what tagFilter asks for, since a server may leave the filter out; "" fits everything.
+func hasTag(object *document.Object, tag string) bool {
+	name, value, has := strings.Cut(tag, "=")
+	given, ok := object.Object("tags").Fold(name).(string)
+	return tag == "" || (ok && (!has || given == value))
 }
 
 // odata escapes text for its place between single quotes in a $filter.

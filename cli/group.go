@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/alvara-ml/alvara/cli/document"
 )
@@ -79,6 +80,7 @@ func (g *groupList) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
+	groups = slices.DeleteFunc(groups, func(group *document.Object) bool { return !hasTag(group, g.Tag) })
 	return c.PrintColumns(groups, groupColumns)
 }
 

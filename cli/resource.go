@@ -3,6 +3,7 @@ package cli
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/alvara-ml/alvara/cli/document"
@@ -46,6 +47,7 @@ func (r *resourceList) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
+	found = slices.DeleteFunc(found, func(object *document.Object) bool { return !hasTag(object, r.Tag) })
 	for _, object := range found {
 		if group := groupOf(object.Text("id")); group != "" && !object.Has("resourceGroup") {
 			object.Set("resourceGroup", group)

@@ -3,23 +3,34 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/alvara-ml/alvara/cli"
+	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	if duckdb.IsCompute(os.Args) {
+		os.Exit(duckdb.ComputeMain(os.Stdin, os.Stdout))
+	}
+	os.Exit(run())
+}
 
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	program := &cli.Program{
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Env: os.Getenv, Now: time.Now, Version: version(),
+	return program(os.Stdin, os.Stdout, os.Stderr, os.Getenv).Run(ctx, os.Args[1:])
+}
+
+// program wires the command line to what it starts; the tests run the same one.
+func program(stdin io.Reader, stdout, stderr io.Writer, env func(string) string) *cli.Program {
+	return &cli.Program{
+		Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: env, Now: time.Now, Version: version(),
 		Serve: serve,
 	}
-	return program.Run(ctx, os.Args[1:])
 }

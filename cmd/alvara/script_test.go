@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/alvara-ml/alvara/app"
+	"github.com/alvara-ml/alvara/cli"
+	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
+)
+
+func TestMain(m *testing.M) {
+	if duckdb.IsCompute(os.Args) {
+		os.Exit(duckdb.ComputeMain(os.Stdin, os.Stdout))
+	}
+	testscript.Main(m, map[string]func(){"alvara": func() { os.Exit(run()) }})
+}
+
+// TestCommands runs the command line against servers in this process, one for each script. Besides testscript's own commands, a script has:
+//
+//	alvara ARGS…      run a command line; the variable as=NAME chooses the profile folder
+//	exits N ARGS…     run a command line that must end with this exit code
+//	as NAME           go on as another signed-in user
+//	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
+func TestCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/commands",
+		Setup: func(env *testscript.Env) error {
+			data := filepath.Join(env.WorkDir, ".data")
+			server, err := app.Open(t.Context(), app.Config{DataDir: data, Log: slog.New(slog.DiscardHandler), PasswordGrant: true})
+			if err != nil {
+				return err
+			}
+			env.Defer(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				defer cancel()
+				if err := server.Close(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			env.Setenv("DATA", data)
+			env.Setenv("SUB", server.Endpoints.Subscription)
+			env.Setenv("TENANT", server.Endpoints.Tenant)
+			env.Setenv("ALVARA_CONFIG_DIR", filepath.Join(env.WorkDir, ".admin"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"alvara": func(ts *testscript.TestScript, neg bool, args []string) {
+				code := runScript(ts, args)
+				if (code != cli.ExitOK) != neg {
+					ts.Fatalf("exit code %d", code)
+				}
+			},
+			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				if code := runScript(ts, args[1:]); (code == want) == neg {
+					ts.Fatalf("exit code %d", code)
+				}
+			},
+			"as": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Setenv("ALVARA_CONFIG_DIR", filepath.Join(ts.Getenv("WORK"), "."+args[0]))
+			},
+			"set": func(ts *testscript.TestScript, neg bool, args []string) {
+				var out strings.Builder
+				p := program(strings.NewReader(""), &out, ts.Stderr(), ts.Getenv)
+				if code := p.Run(context.Background(), args[1:]); code != 0 {
+					ts.Fatalf("exit code %d", code)
+				}
+				ts.Setenv(args[0], strings.TrimSpace(out.String()))
+			},
+		},
+	})
+}
+
+func runScript(ts *testscript.TestScript, args []string) int {
+	return program(strings.NewReader(""), ts.Stdout(), ts.Stderr(), ts.Getenv).Run(context.Background(), args)
+}
+
+// TestProgram runs the program itself: the server as a process, signals, the environment that it prints.
+func TestProgram(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/program"})
+}
