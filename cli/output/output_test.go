@@ -40,6 +40,8 @@ func TestFormats(t *testing.T) {
 		{"hash in order", groups, "tsv", "[0].{z:name, a:location}", "", "b\twesteurope\n"},
 		{"object inside keeps its order after a query", groups, "json", "[0].tags", "", "{\n  \"z\": \"1\",\n  \"a\": \"2\"\n}\n"},
 		{"comparison of numbers", `[{"n":1},{"n":5}]`, "tsv", "[?n > `2`].n", "", "5\n"},
+		{"an unquoted literal is a string", groups, "tsv", "[?location==`westeurope`].name", "", "b\n"},
+		{"literals and quotes beside each other", groups, "json", "[?name=='a <&>' && \"managed\"==`true`] | [0].name == `\"a <&>\"`", "", "true\n"},
 		{"yaml keeps order", `{"b":1,"a":{"d":"x: y","c":[1,"2"]},"e":null,"t":"true"}`, "yaml", "", "",
 			"b: 1\na:\n  d: \"x: y\"\n  c:\n  - 1\n  - \"2\"\ne: null\nt: \"true\"\n"},
 		{"table of simple fields", groups, "table", "", "",

@@ -18,7 +18,7 @@ import (
 // Search evaluates a JMESPath expression. Objects of the input keep their order of keys; objects that the expression
 // makes (`{name: a, size: b}`) have the order in which it names the keys.
 func Search(expression string, value any) (any, error) {
-	compiled, err := jmespath.Compile(expression)
+	compiled, err := jmespath.Compile(quoteLiterals(expression))
 	if err != nil {
 		return nil, &QueryError{Expression: expression, Cause: err}
 	}
@@ -29,6 +29,43 @@ func Search(expression string, value any) (any, error) {
 	}
 	plain.named = namedKeys(expression)
 	return plain.restore(found), nil
+}
+
+// quoteLiterals lets `User` stand for `"User"`, as az's JMESPath does: a literal that is no JSON is a string.
+func quoteLiterals(expression string) string {
+	var b strings.Builder
+	for rest := expression; rest != ""; {
+		at := strings.IndexAny(rest, "'\"`")
+		if at < 0 {
+			b.WriteString(rest)
+			break
+		}
+		quote := rest[at]
+		end := at + 1
+		for end < len(rest) && rest[end] != quote {
+			if rest[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(rest) { // unbalanced: the parser says so
+			b.WriteString(rest)
+			break
+		}
+		b.WriteString(rest[:at])
+		literal := rest[at+1 : end]
+		if quote == '`' && !json.Valid([]byte(strings.ReplaceAll(literal, "\\`", "`"))) {
+			quoted, err := json.Marshal(literal)
+			if err == nil {
+				literal = string(quoted)
+			}
+		}
+		b.WriteByte(quote)
+		b.WriteString(literal)
+		b.WriteByte(quote)
+		rest = rest[end+1:]
+	}
+	return b.String()
 }
 
 // QueryError is a faulty --query.
