@@ -56,7 +56,7 @@ func size(bytes int64) string {
 }
 
 // absolutePath finds paths in a message, which are of no use to a caller: the files are copies on the worker's own disk.
-var absolutePath = regexp.MustCompile(`(?:/[\w.@%+=,:~-]+)+/([\w.@%+=,:~-]+)`)
+var absolutePath = regexp.MustCompile(`(^|[\s"'(\[])(?:/[\w.@%+=,:~-]+)+/([\w.@%+=,:~-]+)`)
 
 // trimMessage makes of DuckDB's message one that a feature set's author can use.
 func trimMessage(message string) string {
@@ -65,7 +65,7 @@ func trimMessage(message string) string {
 			message = message[:at]
 		}
 	}
-	message = strings.TrimSpace(absolutePath.ReplaceAllString(message, "$1"))
+	message = strings.TrimSpace(absolutePath.ReplaceAllString(message, "$1$2"))
 	return strings.ReplaceAll(message, "\n\n", "\n")
 }
 

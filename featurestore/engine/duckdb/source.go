@@ -88,41 +88,42 @@ func (in *input) culprit(err error) error {
 	return in.w.fileFault(in.what+"s", "", err)
 }
 
-// declare makes text formats read columns as declared where guessing could change them: strings that look like numbers,
+// declare makes text formats read columns as text where guessing could change them: strings that look like numbers or dates,
 // timestamps that have a format of their own.
 func (in *input) declare(columns []engine.Column, timestampColumn, timestampFormat string) error {
-	switch in.format {
-	case engine.CSV:
-		var types []string
-		for _, c := range columns {
-			if a, ok := find(in.columns, c.Name); ok && c.Type == engine.String && family(a.kind) != "text" {
-				types = append(types, text(a.name)+": 'VARCHAR'")
-			}
-		}
-		if a, ok := find(in.columns, timestampColumn); ok && timestampFormat != "" && a.kind != "VARCHAR" {
-			types = append(types, text(a.name)+": 'VARCHAR'")
-		}
-		if len(types) == 0 {
-			return nil
-		}
-		in.options += ", types = {" + strings.Join(types, ", ") + "}"
-	case engine.JSON:
-		if timestampFormat == "" {
-			return nil
-		}
-		pattern, err := strptimeFormat(timestampFormat)
-		if err != nil {
-			return err
-		}
-		in.options += ", timestampformat = " + text(pattern) + ", dateformat = " + text(pattern)
-	default:
+	if in.format == engine.Parquet {
 		return nil
 	}
-	columns2, err := in.w.describe("SELECT * FROM " + in.reader())
+	plain := map[string]bool{}
+	for _, c := range columns {
+		if a, ok := find(in.columns, c.Name); ok && c.Type == engine.String && family(a.kind) != "text" && (in.format == engine.CSV || family(a.kind) == "time") {
+			plain[a.name] = true
+		}
+	}
+	if a, ok := find(in.columns, timestampColumn); ok && timestampFormat != "" && a.kind != "VARCHAR" {
+		plain[a.name] = true
+	}
+	if len(plain) == 0 {
+		return nil
+	}
+	var types []string
+	for _, a := range in.columns {
+		if plain[a.name] {
+			types = append(types, text(a.name)+": 'VARCHAR'")
+		} else if in.format == engine.JSON { // which takes all columns or none
+			types = append(types, text(a.name)+": "+text(a.kind))
+		}
+	}
+	if in.format == engine.CSV {
+		in.options += ", types = {" + strings.Join(types, ", ") + "}"
+	} else {
+		in.options = ", hive_partitioning = false, maximum_object_size = 67108864, columns = {" + strings.Join(types, ", ") + "}"
+	}
+	described, err := in.w.describe("SELECT * FROM " + in.reader())
 	if err != nil {
 		return in.culprit(err)
 	}
-	in.columns = columns2
+	in.columns = described
 	return nil
 }
 

@@ -27,7 +27,7 @@ func TestBench(t *testing.T) {
 	case "quick":
 		size, b.Rounds = enginebench.Quick, 5
 	case "full":
-		size, b.Rounds = enginebench.Full, 5
+		size, b.Rounds = enginebench.Full, 3
 	}
 	if os.Getenv("ALVARA_BENCH_MEMORY") != "" {
 		b.Memory = 256 << 20
