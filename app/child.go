@@ -4,13 +4,25 @@ import (
 	"os"
 
 	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
+	"github.com/alvara-ml/alvara/featurestore/materialize"
+	"github.com/alvara-ml/alvara/featurestore/retrieval"
+	"github.com/alvara-ml/alvara/featurestore/worker"
 )
 
 // Child does what this program was started for by a running server, when it was: to compute features, or to carry out
-// materialization and retrieval. A main calls it before anything else and exits with the status.
+// materialization or retrieval. A main calls it before anything else and exits with the status.
 func Child(args []string) (status int, ours bool) {
 	if duckdb.IsCompute(args) {
 		return duckdb.ComputeMain(os.Stdin, os.Stdout), true
+	}
+	if len(args) != 3 || args[1] != worker.Argument {
+		return 0, false
+	}
+	switch args[2] {
+	case materialize.Mode:
+		return materialize.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
+	case retrieval.Mode:
+		return retrieval.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
 	}
 	return 0, false
 }

@@ -75,10 +75,12 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	}
 	s.onClose(func(context.Context) error { return s.online.Close() })
 	scratch := s.config.path("scratch")
-	if err := os.RemoveAll(scratch); err != nil { // what a crash left behind
+	runner, err := s.runner(scratch)
+	if err != nil {
 		return machinelearning.Deps{}, err
 	}
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	begin, err := s.retrievals(scratch)
+	if err != nil {
 		return machinelearning.Deps{}, err
 	}
 	catalog, err := machinelearning.OpenCatalog(s.store)
@@ -87,14 +89,14 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	}
 	s.blob.Owners = func(container blob.Container, path string) []resource.ID { return catalog.Owners(container.ID, path) }
 	s.features = &features.Server{
-		Prefix: featuresPath, Catalog: catalog, Guard: s.guard, Authenticator: s.verify, Online: s.online, Scratch: scratch,
-		Retrieve:   s.retrieve,
+		Prefix: featuresPath, Catalog: catalog, Guard: s.guard, Authenticator: s.verify, Online: s.online,
+		Begin:      begin,
 		WriteError: func(w http.ResponseWriter, err error, requestID string) { s.manager.WriteError(w, err, requestID) },
 		Clock:      s.config.Clock, Log: s.config.Log,
 	}
 	compute := &duckdb.Engine{Command: append(append([]string{}, s.config.Program...), duckdb.ComputeArgument), Logger: s.config.Log}
 	materializer := &machinelearning.Materializer{
-		Store: s.store, Runner: s.runner(scratch), Clock: s.config.Clock, OpenLog: s.openJobLog,
+		Store: s.store, Runner: runner, Clock: s.config.Clock, OpenLog: s.openJobLog,
 		Tell: func(job resource.ID, err error) {
 			s.config.Log.Error("materialization failed", "job", job.String(), "error", err)
 		},

@@ -9,13 +9,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/cli"
-	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
 )
 
 func main() {
-	if duckdb.IsCompute(os.Args) {
-		os.Exit(duckdb.ComputeMain(os.Stdin, os.Stdout))
+	if status, ours := app.Child(os.Args); ours {
+		os.Exit(status)
 	}
 	os.Exit(run())
 }

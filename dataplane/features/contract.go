@@ -55,11 +55,11 @@ type Retrieval struct {
 	Who             identity.Principal
 	Store           resource.ID
 	Features        []string
-	Observations    string // a local file
+	Observations    string // the name of a file in the retrieval's folder
 	Format          string // of the observations: parquet or csv
 	TimestampColumn string
 	TimestampFormat string
-	Output          string // the local file to write
+	Output          string // the name of the file to write there
 	OutputFormat    string // parquet, csv or arrow
 	MemoryLimit     int64  // bytes; 0 is the default
 }
@@ -71,11 +71,11 @@ type Server struct {
 	Guard         Guard
 	Authenticator Authenticator
 	Online        online.Store
-	Retrieve      func(ctx context.Context, retrieval Retrieval) error
-	Scratch       string // a folder for observations and results
-	WriteError    func(w http.ResponseWriter, err error, requestID string)
-	Clock         func() time.Time
-	Log           *slog.Logger
+	// Begin makes the folder of a retrieval. run carries it out with the files there; end removes the folder.
+	Begin      func() (folder string, run func(ctx context.Context, retrieval Retrieval) error, end func() error, err error)
+	WriteError func(w http.ResponseWriter, err error, requestID string)
+	Clock      func() time.Time
+	Log        *slog.Logger
 }
 
 // The names under which tokens for this plane are verified: one for it, or one for the resource manager.

@@ -63,19 +63,19 @@ func planOffline(s *Server, _ context.Context, q *request) ([]need, func(context
 }
 
 func (s *Server) retrieve(ctx context.Context, w http.ResponseWriter, request *http.Request, r Retrieval) error {
-	folder, err := os.MkdirTemp(s.Scratch, "retrieval-")
+	folder, run, end, err := s.Begin()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(folder) }() // what stays is swept at the next start
-	r.Observations, r.Output = filepath.Join(folder, "observations."+r.Format), filepath.Join(folder, "result."+r.OutputFormat)
-	if err := receive(r.Observations, http.MaxBytesReader(w, request.Body, maxObservations)); err != nil {
+	defer func() { _ = end() }() // what stays is swept at the next start
+	r.Observations, r.Output = "observations."+r.Format, "result."+r.OutputFormat
+	if err := receive(filepath.Join(folder, r.Observations), http.MaxBytesReader(w, request.Body, maxObservations)); err != nil {
 		return err
 	}
-	if err := s.Retrieve(ctx, r); err != nil {
+	if err := run(ctx, r); err != nil {
 		return err
 	}
-	result, err := os.Open(r.Output)
+	result, err := os.Open(filepath.Join(folder, r.Output))
 	if err != nil {
 		return err
 	}
