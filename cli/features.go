@@ -27,12 +27,19 @@ type Retrieval struct {
 	Features        []string // name:version or name:version:feature, each with an optional prefix=
 	Observations    string   // local file: parquet or csv by its ending
 	TimestampColumn string
-	Out             string // file to write: parquet, arrow or csv by its ending
-	MemoryLimit     int64  // bytes; 0 means the engine's own
+	Out             string                       // file to write: parquet, arrow or csv by its ending
+	MemoryLimit     int64                        // bytes; 0 means the engine's own
+	Local           map[string]map[string][]byte // specifications that are registered nowhere: name:version to the files of its folder
 	Endpoints       profile.Endpoints
 	HTTP            *http.Client // trusts the server's CA
-	Token           func(ctx context.Context, resource string) (token string, expires time.Time, err error)
+	Token           func(ctx context.Context, resource string) (AccessToken, error)
 	Progress        func(stage string)
+}
+
+// AccessToken is a bearer token with its end.
+type AccessToken struct {
+	Token     string
+	ExpiresOn time.Time
 }
 
 // Retrieved says what a retrieval wrote.
@@ -47,6 +54,7 @@ type getOffline struct {
 	Observations    string      `required:"" type:"existingfile" help:"File of observations: .parquet or .csv."`
 	TimestampColumn string      `name:"timestamp-column" required:"" help:"Column that holds each observation's time."`
 	Out             string      `required:"" type:"path" help:"File to write: .parquet, .arrow or .csv. Columns: those of the observations, then the features in the order asked."`
+	LocalSpec       []string    `name:"local-spec" sep:"none" placeholder:"SET:VERSION=FOLDER" help:"Folder of a specification that is not registered yet; it comes before a registered one of the same name and version."`
 	MemoryLimit     memoryLimit `name:"memory-limit" placeholder:"SIZE" help:"Memory for the join, such as 512MB; what does not fit goes to disk."`
 	OnServer        bool        `name:"on-server" help:"Let the server compute; the observations are sent to it."`
 }
@@ -54,7 +62,7 @@ type getOffline struct {
 func checkFeatures(features []string) error {
 	for _, text := range features {
 		if _, err := spec.ParseFeatureRef(text); err != nil {
-			return usagef("--features: %s", describe(err))
+			return usagef("--features: %s", plainMessage(err))
 		}
 	}
 	return nil
@@ -67,6 +75,13 @@ func (g *getOffline) Run(c *Call) error {
 	format, err := outFormat(g.Out)
 	if err != nil {
 		return err
+	}
+	local, err := readLocal(g.LocalSpec)
+	if err != nil {
+		return err
+	}
+	if g.OnServer && len(local) > 0 {
+		return usagef("--local-spec is computed here; it goes without --on-server")
 	}
 	store, err := g.path(c)
 	if err != nil {
@@ -85,10 +100,10 @@ func (g *getOffline) Run(c *Call) error {
 		}
 		done, err = c.Program.Retrieve(c.ctx, Retrieval{
 			FeatureStore: store, Features: g.Features, Observations: g.Observations, TimestampColumn: g.TimestampColumn, Out: part.Name(),
-			MemoryLimit: int64(g.MemoryLimit), Endpoints: c.active.Endpoints, HTTP: c.issuer.HTTP, Progress: progress.State,
-			Token: func(ctx context.Context, resource string) (string, time.Time, error) {
+			MemoryLimit: int64(g.MemoryLimit), Local: local, Endpoints: c.active.Endpoints, HTTP: c.issuer.HTTP, Progress: progress.State,
+			Token: func(ctx context.Context, resource string) (AccessToken, error) {
 				token, err := c.issuer.Token(ctx, resource)
-				return token.AccessToken, token.ExpiresOn, err
+				return AccessToken{Token: token.AccessToken, ExpiresOn: token.ExpiresOn}, err
 			},
 		})
 		return err
@@ -102,6 +117,22 @@ func (g *getOffline) Run(c *Call) error {
 		result.Set("rows", done.Rows)
 	}
 	return c.Print(result.SetIf("columns", done.Columns))
+}
+
+func readLocal(pairs []string) (map[string]map[string][]byte, error) {
+	local := map[string]map[string][]byte{}
+	for _, pair := range pairs {
+		name, folder, ok := strings.Cut(pair, "=")
+		if _, err := spec.ParseVersionRef(name); !ok || err != nil {
+			return nil, usagef("--local-spec: %q is not of the form SET:VERSION=FOLDER", pair)
+		}
+		files, err := readFolder(folder)
+		if err != nil {
+			return nil, err
+		}
+		local[name] = files
+	}
+	return local, nil
 }
 
 func outFormat(file string) (string, error) {

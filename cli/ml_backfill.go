@@ -41,7 +41,7 @@ func (b *featureSetBackfill) body() (*document.Object, error) {
 		}
 		at, err := spec.ParseTime(bound.text)
 		if err != nil {
-			return nil, usagef("%s: %s", bound.flag, describe(err))
+			return nil, usagef("%s: %s", bound.flag, plainMessage(err))
 		}
 		window.Set(bound.key, at.Format(time.RFC3339Nano))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -59,7 +60,20 @@ func readSpecification(yamlFile, specPath string) (*document.Object, error) {
 	} else if !info.IsDir() {
 		return nil, fmt.Errorf("%s: specification.path names the file %s; the folder that holds %s was expected", filepath.Base(yamlFile), folder, spec.FileName)
 	}
+	files, err := readFolder(folder)
+	if err != nil {
+		return nil, err
+	}
 	content := document.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		content.Set(name, string(files[name]))
+	}
+	return content, nil
+}
+
+// readFolder reads the files of a specification's folder and checks them; the server checks too, here the fault shows
+// before anything is sent.
+func readFolder(folder string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	total := 0
 	err := filepath.WalkDir(folder, func(file string, entry fs.DirEntry, err error) error {
@@ -90,20 +104,14 @@ func readSpecification(yamlFile, specPath string) (*document.Object, error) {
 			return fmt.Errorf("%s is no UTF-8 text", file)
 		}
 		relative, err := filepath.Rel(folder, file)
-		if err != nil {
-			return err
-		}
 		files[filepath.ToSlash(relative)] = text
-		content.Set(filepath.ToSlash(relative), string(text))
-		return nil
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := spec.Parse(files); err != nil { // the server checks too; here the fault shows before anything is sent
-		return nil, err
-	}
-	return content, nil
+	_, err = spec.Parse(files)
+	return files, err
 }
 
 type featureSetCreate struct {

@@ -59,7 +59,7 @@ func (f *featureStoreInput) read() (*spec.FeatureStore, error) {
 	if f.MaterializationIdentity != "" {
 		id, err := resource.ParseID(f.MaterializationIdentity)
 		if err != nil {
-			return nil, usagef("--materialization-identity: %v", err)
+			return nil, usagef("--materialization-identity: %s", plainMessage(err))
 		}
 		given.MaterializationIdentity = &spec.MaterializationIdentity{ResourceID: id}
 	}
@@ -134,7 +134,7 @@ func (f *featureStoreCreate) over(given *spec.FeatureStore) error {
 		}
 		id, err := resource.ParseID(text)
 		if err != nil {
-			return usagef("%s: %v", flag, err)
+			return usagef("%s: %s", flag, plainMessage(err))
 		}
 		*at = id
 		return nil

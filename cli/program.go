@@ -11,6 +11,7 @@ import (
 
 	"github.com/alvara-ml/alvara/cli/output"
 	"github.com/alvara-ml/alvara/cli/wire"
+	"github.com/alvara-ml/alvara/resource"
 )
 
 // Program is the command line with everything that it depends on. Stdin, Stdout, Stderr, Env and Now are required. The
@@ -135,7 +136,7 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 	switch {
 	case errors.As(err, &usage), errors.As(err, &query):
 		return ExitUsage
-	case errors.As(err, &missing), storageMissing(err):
+	case errors.As(err, &missing), storageMissing(err), resource.KindOf(err) == resource.NotFound:
 		return ExitNotFound
 	case errors.As(err, &refused):
 		if refused.Status == 401 && !globals.OnlyShowErrors {
@@ -148,12 +149,24 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 	return ExitError
 }
 
-// describe gives the text of an error; errors of Azure's own storage client are brought into the form of the others.
+// describe gives the text of an error. Errors of Azure's own storage client, and faults that were found before anything
+// was sent, are brought into the form of the server's refusals.
 func describe(err error) string {
 	if refused := storageError(err); refused != nil {
 		return refused.Error()
 	}
+	if found, ok := resource.AsError(err); ok {
+		return asWire(found).Error()
+	}
 	return err.Error()
+}
+
+func asWire(e *resource.Error) *wire.Error {
+	out := &wire.Error{Code: e.Code, Message: e.Message, Target: e.Target}
+	for _, detail := range e.Details {
+		out.Details = append(out.Details, asWire(detail))
+	}
+	return out
 }
 
 // Globals are the flags that every command takes.
@@ -190,4 +203,12 @@ type Commands struct {
 
 	Completion completionCommand `cmd:"" help:"Print the completion script for a shell." example:"source <(alvara completion bash)"`
 	Version    versionCommand    `cmd:"" help:"Print the version." example:"alvara version --query alvara -o tsv"`
+}
+
+// plainMessage is the message of an error without its code, for a usage error that names the flag.
+func plainMessage(err error) string {
+	if found, ok := resource.AsError(err); ok {
+		return found.Message
+	}
+	return err.Error()
 }

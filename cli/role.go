@@ -47,7 +47,7 @@ func (s scopeFlags) scope(c *Call) (string, error) {
 func cleanScope(text string) (string, error) {
 	id, err := resource.ParseID(text)
 	if err != nil {
-		return "", usagef("--scope: %v", err)
+		return "", usagef("--scope: %s", plainMessage(err))
 	}
 	if id.IsRoot() {
 		return "", nil

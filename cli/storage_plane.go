@@ -23,7 +23,7 @@ type accountFlags struct {
 	AuthMode     string `name:"auth-mode" enum:"login" default:"login" help:"How to sign in: ${enum}. Keys are never used."`
 }
 
-// url is the account's own URL: with a domain in the host name, otherwise as the first part of the path.
+// url is the account's own URL: where the plane's address has {account} in it, otherwise as the first part of the path.
 func (a accountFlags) url(c *Call) (string, error) {
 	if a.BlobEndpoint != "" {
 		_, err := c.signedIn()
@@ -33,8 +33,8 @@ func (a accountFlags) url(c *Call) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if scheme, host, ok := strings.Cut(base, "://"); ok && strings.HasPrefix(host, "blob.") {
-		return scheme + "://" + segment(a.AccountName) + "." + host, nil
+	if strings.Contains(base, "{account}") {
+		return strings.ReplaceAll(base, "{account}", segment(a.AccountName)), nil
 	}
 	return base + "/" + segment(a.AccountName), nil
 }

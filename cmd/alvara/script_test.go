@@ -14,12 +14,11 @@ import (
 
 	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/cli"
-	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
 )
 
 func TestMain(m *testing.M) {
-	if duckdb.IsCompute(os.Args) {
-		os.Exit(duckdb.ComputeMain(os.Stdin, os.Stdout))
+	if status, ours := app.Child(os.Args); ours {
+		os.Exit(status)
 	}
 	testscript.Main(m, map[string]func(){"alvara": func() { os.Exit(run()) }})
 }
