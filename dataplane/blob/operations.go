@@ -161,7 +161,8 @@ func findOperation(q *request) (*operation, error) {
 	switch {
 	case q.at.container == "":
 		level = "account"
-	case q.at.path == "", strings.Trim(q.at.path, "/") == "" && q.plane == planeDFS:
+	case q.at.path == "", strings.Trim(q.at.path, "/") == "" && (q.plane == planeDFS || q.query.Has("resource") || q.query.Has("action") || q.query.Has("recursive")):
+		// To the DFS protocol slashes alone are the root; to the Blob protocol they are a name.
 		level = "container"
 	}
 	var key strings.Builder

@@ -185,6 +185,8 @@ func TestRefusedInput(t *testing.T) {
 		{call{method: "PATCH", url: "/data/dir/old?action=flush&position=4", dfs: true}, 400, "InvalidFlushPosition"},
 		{call{method: "PATCH", url: "/data/dir/old?action=append&position=1", body: "x", dfs: true}, 400, "InvalidQueryParameterValue"},
 		{call{method: "PATCH", url: "/data/absent?action=append&position=0", body: "x", dfs: true}, 404, "PathNotFound"},
+		{call{method: "PUT", url: "/data//?resource=directory"}, 400, "UnsupportedHttpVerb"},
+		{call{method: "DELETE", url: "/data//?recursive=true"}, 400, "UnsupportedHttpVerb"},
 		{call{method: "PUT", url: "/data/dir?resource=file", dfs: true}, 409, "PathAlreadyExists"},
 		{call{method: "PUT", url: "/data/dir/old/below?resource=file", dfs: true}, 409, "PathConflict"},
 		{call{method: "DELETE", url: "/data/dir?recursive=false", dfs: true}, 409, "DirectoryNotEmpty"},
