@@ -178,11 +178,3 @@ func match(all []actual, c engine.Column, role, place string) (actual, error) {
 	}
 	return a, nil
 }
-
-// micros is a time column's instant in microseconds since 1970.
-func micros(column, kind string) string {
-	if kind == "TIMESTAMP" || kind == "TIMESTAMP WITH TIME ZONE" {
-		return "epoch_us(" + column + ")"
-	}
-	return "epoch_us(CAST(" + column + " AS TIMESTAMP))"
-}

@@ -19,8 +19,8 @@ import (
 //  1. observation: number, keys and time of every observation, in order.
 //  2. Per set, match<i>: for each observation the newest event time within its bounds. See newest for the two ways.
 //  3. Per set, found<i>: the features of the row at that time; among rows of one time the first by a total order over all of
-//     the set's features. Observations without a row are added with nulls.
-//  4. The observations as they are in their files, each found<i> in the order of the numbers set beside them.
+//     the set's features.
+//  4. The observations from their files once more, each found<i> joined by number, in the order of the numbers.
 func (w *worker) join(j engine.Join) (engine.JoinResult, error) {
 	result := engine.JoinResult{Matched: make([]int64, len(j.Sets))}
 	observations, err := w.openObservations(j)
@@ -214,7 +214,7 @@ func (w *worker) openSet(number int, set engine.JoinSet) (*joinSet, error) {
 func (s *joinSet) foundTable() string { return fmt.Sprintf("found%d", s.number) }
 func feature(i int) string            { return fmt.Sprintf("f%d", i) }
 
-// find makes found<i>: number and features f0, f1 … of every observation. It gives how many observations found a row.
+// find makes found<i>: number and features f0, f1 … of the observations that found a row, and gives how many did.
 func (s *joinSet) find(o *observed) (int64, error) {
 	columns := []string{"number BIGINT"}
 	for i, f := range s.set.Features {
@@ -224,36 +224,25 @@ func (s *joinSet) find(o *observed) (int64, error) {
 	if _, err := s.w.exec("CREATE TABLE " + s.foundTable() + "(" + strings.Join(columns, ", ") + ")"); err != nil {
 		return 0, fault(err)
 	}
-	var matched int64
 	within, ok := s.bounds(o)
-	if ok {
-		keys := make([]string, len(s.set.Index))
-		for i, c := range s.set.Index {
-			keys[i] = o.keys[c]
-		}
-		events := s.eventKeys(keys, within)
-		var err error
-		if matched, err = s.newest(o, keys, events); err != nil {
-			return 0, fault(err)
-		}
-		if err := s.fetch(keys, within, matched); err != nil {
-			return 0, fault(err)
-		}
-		if matched < o.rows {
-			_, err = s.w.exec("INSERT INTO " + s.foundTable() + " BY NAME SELECT number FROM observation ANTI JOIN match USING (number)")
-		}
-		if err == nil {
-			_, err = s.w.exec("DROP TABLE match")
-		}
-		if err != nil {
-			return 0, fault(err)
-		}
-		return matched, nil
+	if !ok {
+		return 0, nil
 	}
-	if _, err := s.w.exec("INSERT INTO " + s.foundTable() + " BY NAME SELECT number FROM observation"); err != nil {
+	keys := make([]string, len(s.set.Index))
+	for i, c := range s.set.Index {
+		keys[i] = o.keys[c]
+	}
+	matched, err := s.newest(o, keys, s.eventKeys(keys, within))
+	if err != nil {
 		return 0, fault(err)
 	}
-	return 0, nil
+	if err := s.fetch(keys, within, matched); err != nil {
+		return 0, fault(err)
+	}
+	if _, err := s.w.exec("DROP TABLE match"); err != nil {
+		return 0, fault(err)
+	}
+	return matched, nil
 }
 
 // bounds gives the condition on the events' time that every match fulfils, in constants, so that files and row groups without any are
@@ -282,14 +271,18 @@ func minus(us int64, d time.Duration) int64 {
 	return us - d.Microseconds()
 }
 
-// eventKeys selects the events' keys, under the observations' names for them, and their time in microseconds.
+// eventKeys selects the events' keys, under the observations' names for them, and their time as a TIMESTAMP.
 func (s *joinSet) eventKeys(keys []string, within string, more ...string) string {
 	var list []string
 	for i, c := range s.set.Index {
 		a, _ := find(s.events.columns, c.Name)
 		list = append(list, cast(name(a.name), a, c.Type)+" AS "+keys[i])
 	}
-	list = append(list, micros(name(s.when.name), s.when.kind)+" AS moment")
+	moment := cast(name(s.when.name), s.when, engine.Datetime)
+	if s.when.kind == "TIMESTAMP WITH TIME ZONE" { // much faster than the cast, which asks the calendar
+		moment = "make_timestamp(epoch_us(" + name(s.when.name) + "))"
+	}
+	list = append(list, moment+" AS moment")
 	return "(SELECT " + strings.Join(append(list, more...), ", ") + " FROM " + s.events.reader() + " WHERE " + within + ")"
 }
 
@@ -300,47 +293,58 @@ func (s *joinSet) eventKeys(keys []string, within string, more ...string) string
 // observations the pairs are counted, and when they are too many the events are sorted instead (ASOF).
 func (s *joinSet) newest(o *observed, keys []string, events string) (int64, error) {
 	list := strings.Join(keys, ", ")
-	upper := fmt.Sprintf("o.time - %d", s.set.Delay.Microseconds())
+	// The bounds of every observation, cut to the range of times so that none of them overflows.
+	bound := func(d time.Duration) string {
+		return fmt.Sprintf("make_timestamp(least(greatest(time, %d) - %d, %d))", leastTime+d.Microseconds(), d.Microseconds(), greatestTime)
+	}
+	bounded := "(SELECT number, " + list + ", " + bound(s.set.Delay) + " AS upper"
 	lower := ""
 	if s.set.Lookback != nil {
-		lower = fmt.Sprintf(" >= o.time - %d", s.set.Lookback.Microseconds())
+		bounded += ", " + bound(*s.set.Lookback) + " AS lower"
+		lower = "e.moment >= o.lower"
 	}
 	on := make([]string, len(keys))
 	kept := make([]string, len(keys))
 	for i, k := range keys {
 		on[i], kept[i] = "o."+k+" = e."+k, "o."+k
 	}
+	// With several keys ASOF takes null for equal to null, so nulls are kept away from it.
+	present := strings.Join(keys, " IS NOT NULL AND ") + " IS NOT NULL"
+	bounded += " FROM observation WHERE time IS NOT NULL AND " + present + ") o"
 	crowded, err := s.crowded(o, list, events)
 	if err != nil {
 		return 0, err
 	}
+	create := "CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ")
 	if crowded {
-		// With several keys ASOF takes null for equal to null, so nulls are kept away from it.
-		present := strings.Join(keys, " IS NOT NULL AND ") + " IS NOT NULL"
-		query := "CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", e.moment FROM (FROM observation WHERE time IS NOT NULL AND " + present +
-			") o ASOF JOIN (FROM " + events + " WHERE moment IS NOT NULL AND " + present + ") e ON " + strings.Join(on, " AND ") + " AND " + upper + " >= e.moment"
+		query := create + ", e.moment FROM " + bounded + " ASOF JOIN (FROM " + events + " WHERE moment IS NOT NULL AND " + present + ") e ON " +
+			strings.Join(on, " AND ") + " AND o.upper >= e.moment"
 		if lower != "" {
-			query += " WHERE e.moment" + lower
+			query += " WHERE " + lower
 		}
 		return s.w.fill(query)
 	}
-	condition := strings.Join(on, " AND ") + " AND e.moment <= " + upper
+	condition := strings.Join(on, " AND ") + " AND e.moment <= o.upper"
 	if lower != "" {
-		condition += " AND e.moment" + lower
+		condition += " AND " + lower
 	}
-	return s.w.fill("CREATE TABLE match AS SELECT o.number, " + strings.Join(kept, ", ") + ", max(e.moment) AS moment FROM observation o JOIN " + events +
-		" e ON " + condition + " GROUP BY ALL")
+	return s.w.fill(create + ", max(e.moment) AS moment FROM " + bounded + " JOIN " + events + " e ON " + condition + " GROUP BY ALL")
 }
 
+// The first and last microsecond of the years 1 to 9999, to which times are cut.
+const leastTime, greatestTime = -62135596800000000, 253402300799999999
+
 // A hash join may visit this many pairs for every row on either side before sorting is taken to be cheaper.
-const pairsPerRow = 24
+const pairsPerRow, sampledRows = 24, 1 << 16
 
 func (s *joinSet) crowded(o *observed, keys, events string) (bool, error) {
+	// A look at some of the observations first: most requests have a handful for each entity, and need no counting.
+	stride := max(1, o.rows/sampledRows)
 	var most int64
-	if err := s.w.row("SELECT coalesce(max(c), 0) FROM (SELECT count(*) AS c FROM observation GROUP BY "+keys+")", &most); err != nil {
+	if err := s.w.row(fmt.Sprintf("SELECT coalesce(max(c), 0) FROM (SELECT count(*) AS c FROM observation WHERE hash(number) %% %d = 0 GROUP BY %s)", stride, keys), &most); err != nil {
 		return false, err
 	}
-	if most <= pairsPerRow {
+	if most <= pairsPerRow/stride+6 {
 		return false, nil
 	}
 	var pairs, rows float64
@@ -396,10 +400,13 @@ func totalOrder(columns []engine.Column) string {
 	return strings.Join(order, ", ")
 }
 
+// numberColumn stands beside the observations' own columns while they are joined; nobody calls a column that.
+const numberColumn = "\x01number"
+
 // assemble writes the output and gives its size.
 func (w *worker) assemble(observations *input, j engine.Join, rows int64) (int64, error) {
 	var list []string
-	query := " FROM (SELECT * FROM " + observationRelation(observations) + ") o"
+	query := " FROM (SELECT *, row_number() OVER () - 1 AS " + name(numberColumn) + " FROM " + observationRelation(observations) + ") o"
 	for _, a := range observations.columns {
 		list = append(list, "o."+name(a.name))
 	}
@@ -407,22 +414,13 @@ func (w *worker) assemble(observations *input, j engine.Join, rows int64) (int64
 		if len(set.Features) == 0 {
 			continue
 		}
-		query += fmt.Sprintf(" POSITIONAL JOIN (SELECT * EXCLUDE (number) FROM found%d ORDER BY number) s%d", i, i)
+		query += fmt.Sprintf(" LEFT JOIN found%d s%d ON s%d.number = o.%s", i, i, i, name(numberColumn))
 		for k, f := range set.Features {
 			list = append(list, fmt.Sprintf("s%d.%s AS %s", i, feature(k), name(set.Prefix+f.Name)))
 		}
 	}
 	if err := w.ordered(true); err != nil {
 		return 0, err
-	}
-	for i := range j.Sets { // beside a table that lacks a row every later observation would get another's features
-		var found int64
-		if err := w.row(fmt.Sprintf("SELECT count(*) FROM found%d", i), &found); err != nil {
-			return 0, w.computeFault("The join", err)
-		}
-		if found != rows {
-			return 0, fmt.Errorf("the join found %d rows for %d observations", found, rows)
-		}
 	}
 	path := filepath.Join(w.out, outputName)
 	into, options := path, "FORMAT parquet"
@@ -432,7 +430,7 @@ func (w *worker) assemble(observations *input, j engine.Join, rows int64) (int64
 	case engine.Arrow:
 		into = path + ".parquet"
 	}
-	wrote, err := w.exec("COPY (SELECT " + strings.Join(list, ", ") + query + ") TO " + text(into) + " (" + options + ")")
+	wrote, err := w.exec("COPY (SELECT " + strings.Join(list, ", ") + query + " ORDER BY o." + name(numberColumn) + ") TO " + text(into) + " (" + options + ")")
 	if err != nil {
 		return 0, w.dataFault("Writing the result", err)
 	}
