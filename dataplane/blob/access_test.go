@@ -96,7 +96,7 @@ func (w *world) send(t testing.TB, who string, c call) (*http.Response, string) 
 
 func (w *world) sendTo(t testing.TB, who string, c call, url string) (*http.Response, string) {
 	t.Helper()
-	r := must2(http.NewRequestWithContext(t.Context(), c.method, url, strings.NewReader(c.body)))
+	r := try(http.NewRequestWithContext(t.Context(), c.method, url, strings.NewReader(c.body)))
 	for name, value := range c.headers {
 		r.Header.Set(name, value)
 	}
@@ -104,7 +104,7 @@ func (w *world) sendTo(t testing.TB, who string, c call, url string) (*http.Resp
 	if who != "" {
 		r.Header.Set("Authorization", "Bearer token-of-"+who)
 	}
-	response := must2(w.client().Do(r))
+	response := try(w.client().Do(r))
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +123,9 @@ func (w *world) fill(t testing.TB) {
 	}
 	door := w.As(principal("owner"), "")
 	for _, path := range []string{"dir/old", "dir/deep/other"} {
-		must2(door.Write(t.Context(), "acct", "data", path, strings.NewReader("abc"), blob.Headers{}))
+		try(door.Write(t.Context(), "acct", "data", path, strings.NewReader("abc"), blob.Headers{}))
 	}
-	must2(door.Write(t.Context(), "acct", "private", "secret", strings.NewReader("secret"), blob.Headers{}))
+	try(door.Write(t.Context(), "acct", "private", "secret", strings.NewReader("secret"), blob.Headers{}))
 	if r, body := w.send(t, "owner", call{method: "PUT", url: "/data/log", headers: map[string]string{"x-ms-blob-type": "AppendBlob"}}); r.StatusCode != 201 {
 		t.Fatal(r.Status, body)
 	}
@@ -187,11 +187,11 @@ func TestEveryOperationIsDecided(t *testing.T) {
 func (w *world) everything(t testing.TB) []string {
 	t.Helper()
 	var out []string
-	for _, c := range must2(w.catalog.Containers(t.Context(), "acct", "", "", 100)) {
+	for _, c := range try(w.catalog.Containers(t.Context(), "acct", "", "", 100)) {
 		out = append(out, c.Name, c.ETag)
-		for _, e := range must2(w.Objects.List(t.Context(), c.Key, blob.ListQuery{Limit: 1000})).Entries {
+		for _, e := range try(w.Objects.List(t.Context(), c.Key, blob.ListQuery{Limit: 1000})).Entries {
 			out = append(out, e.Object.Name, e.Object.ETag)
-			for _, b := range must2(w.Objects.Staged(t.Context(), c.Key, e.Object.Name)) {
+			for _, b := range try(w.Objects.Staged(t.Context(), c.Key, e.Object.Name)) {
 				out = append(out, b.ID)
 			}
 		}

@@ -96,7 +96,7 @@ func forEachForm(t *testing.T, test func(t *testing.T, w *world, hosts bool)) {
 func TestSDKPutGetList(t *testing.T) {
 	forEachForm(t, func(t *testing.T, w *world, hosts bool) {
 		ctx, c := t.Context(), w.as(t, "owner", hosts)
-		must(t, must2(c.CreateContainer(ctx, "data", nil)), nil)
+		try(c.CreateContainer(ctx, "data", nil))
 		_, err := c.CreateContainer(ctx, "data", nil)
 		wantCode(t, err, 409, "ContainerAlreadyExists")
 
@@ -115,7 +115,7 @@ func TestSDKPutGetList(t *testing.T) {
 			t.Fatal("the range differs")
 		}
 		b := c.ServiceClient().NewContainerClient("data").NewBlobClient("a/b c/ü%.bin")
-		props := must(t, must2(b.GetProperties(ctx, nil)), nil)
+		props := try(b.GetProperties(ctx, nil))
 		if *props.ContentLength != 1<<20 || *props.ContentType != "x/y" || *props.Metadata["Owner"] != "me" || *props.BlobType != blob.BlobTypeBlockBlob {
 			t.Fatalf("properties are %+v", props)
 		}
@@ -135,8 +135,8 @@ func TestSDKPutGetList(t *testing.T) {
 	})
 }
 
-// must2 lets a call with two results stand as an argument.
-func must2[T any](value T, err error) T {
+// try lets a call with two results stand as an argument.
+func try[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
 	}
@@ -145,7 +145,7 @@ func must2[T any](value T, err error) T {
 
 func download(t testing.TB, c *azblob.Client, containerName, name string, o *azblob.DownloadStreamOptions) []byte {
 	t.Helper()
-	r := must2(c.DownloadStream(t.Context(), containerName, name, o))
+	r := try(c.DownloadStream(t.Context(), containerName, name, o))
 	body, err := io.ReadAll(r.Body)
 	return must(t, body, errors.Join(err, r.Body.Close()))
 }
@@ -155,7 +155,7 @@ func list(t testing.TB, c *azblob.Client, containerName string, o *container.Lis
 	var names []string
 	pager := c.NewListBlobsFlatPager(containerName, o)
 	for pager.More() {
-		page := must2(pager.NextPage(t.Context()))
+		page := try(pager.NextPage(t.Context()))
 		for _, b := range page.Segment.BlobItems {
 			names = append(names, *b.Name)
 		}
@@ -166,21 +166,21 @@ func list(t testing.TB, c *azblob.Client, containerName string, o *container.Lis
 func TestSDKBlocks(t *testing.T) {
 	forEachForm(t, func(t *testing.T, w *world, hosts bool) {
 		ctx, c := t.Context(), w.as(t, "owner", hosts)
-		must2(c.CreateContainer(ctx, "data", nil))
+		try(c.CreateContainer(ctx, "data", nil))
 		body := make([]byte, 5<<20+17)
 		rand.New(rand.NewSource(2)).Read(body)
-		must2(c.UploadStream(ctx, "data", "big", bytes.NewReader(body), &azblob.UploadStreamOptions{BlockSize: 1 << 20, Concurrency: 3}))
+		try(c.UploadStream(ctx, "data", "big", bytes.NewReader(body), &azblob.UploadStreamOptions{BlockSize: 1 << 20, Concurrency: 3}))
 		if !bytes.Equal(download(t, c, "data", "big", nil), body) {
 			t.Fatal("the bytes differ")
 		}
 		bb := c.ServiceClient().NewContainerClient("data").NewBlockBlobClient("big")
-		blocks := must2(bb.GetBlockList(ctx, blockblob.BlockListTypeAll, nil))
+		blocks := try(bb.GetBlockList(ctx, blockblob.BlockListTypeAll, nil))
 		if len(blocks.CommittedBlocks) != 6 || len(blocks.UncommittedBlocks) != 0 {
 			t.Fatalf("%d committed, %d uncommitted blocks", len(blocks.CommittedBlocks), len(blocks.UncommittedBlocks))
 		}
 		// A range over the borders of blocks.
 		buffer := make([]byte, 3<<20)
-		must2(bb.DownloadBuffer(ctx, buffer, &blob.DownloadBufferOptions{Range: blob.HTTPRange{Offset: 1<<20 - 5, Count: 3 << 20}}))
+		try(bb.DownloadBuffer(ctx, buffer, &blob.DownloadBufferOptions{Range: blob.HTTPRange{Offset: 1<<20 - 5, Count: 3 << 20}}))
 		if !bytes.Equal(buffer, body[1<<20-5:4<<20-5]) {
 			t.Fatal("the range differs")
 		}
@@ -192,14 +192,14 @@ func TestSDKBlocks(t *testing.T) {
 func TestSDKHierarchy(t *testing.T) {
 	forEachForm(t, func(t *testing.T, w *world, hosts bool) {
 		ctx, c := t.Context(), w.as(t, "owner", hosts)
-		must2(c.CreateContainer(ctx, "data", nil))
+		try(c.CreateContainer(ctx, "data", nil))
 		for _, name := range []string{"a", "a/1", "a/2", "a/b/3", "b", "c/4", "c!"} {
-			must2(c.UploadBuffer(ctx, "data", name, []byte(name), nil))
+			try(c.UploadBuffer(ctx, "data", name, []byte(name), nil))
 		}
 		var seen []string
 		pager := c.ServiceClient().NewContainerClient("data").NewListBlobsHierarchyPager("/", &container.ListBlobsHierarchyOptions{MaxResults: to.Ptr(int32(2))})
 		for pager.More() {
-			page := must2(pager.NextPage(ctx))
+			page := try(pager.NextPage(ctx))
 			for _, b := range page.Segment.BlobItems {
 				seen = append(seen, *b.Name)
 			}
@@ -220,12 +220,12 @@ func TestSDKContainersAndService(t *testing.T) {
 	w := newWorld(t, "mem")
 	ctx, c := t.Context(), w.as(t, "owner", false)
 	for i := range 5 {
-		must2(c.CreateContainer(ctx, fmt.Sprintf("box%d", i), &azblob.CreateContainerOptions{Metadata: map[string]*string{"n": to.Ptr(fmt.Sprint(i))}}))
+		try(c.CreateContainer(ctx, fmt.Sprintf("box%d", i), &azblob.CreateContainerOptions{Metadata: map[string]*string{"n": to.Ptr(fmt.Sprint(i))}}))
 	}
 	var names []string
 	pager := c.NewListContainersPager(&service.ListContainersOptions{MaxResults: to.Ptr(int32(2)), Include: service.ListContainersInclude{Metadata: true}})
 	for pager.More() {
-		for _, one := range must2(pager.NextPage(ctx)).ContainerItems {
+		for _, one := range try(pager.NextPage(ctx)).ContainerItems {
 			names = append(names, *one.Name+*one.Metadata["n"])
 		}
 	}
@@ -233,14 +233,14 @@ func TestSDKContainersAndService(t *testing.T) {
 		t.Fatalf("listed %q", got)
 	}
 	box := c.ServiceClient().NewContainerClient("box1")
-	must2(box.SetMetadata(ctx, &container.SetMetadataOptions{Metadata: map[string]*string{"n": to.Ptr("new")}}))
-	if props := must2(box.GetProperties(ctx, nil)); *props.Metadata["N"] != "new" {
+	try(box.SetMetadata(ctx, &container.SetMetadataOptions{Metadata: map[string]*string{"n": to.Ptr("new")}}))
+	if props := try(box.GetProperties(ctx, nil)); *props.Metadata["N"] != "new" {
 		t.Fatalf("metadata is %v", props.Metadata)
 	}
-	if info := must2(c.ServiceClient().GetAccountInfo(ctx, nil)); *info.AccountKind != service.AccountKindStorageV2 {
+	if info := try(c.ServiceClient().GetAccountInfo(ctx, nil)); *info.AccountKind != service.AccountKindStorageV2 {
 		t.Fatalf("account info is %+v", info)
 	}
-	if props := must2(c.ServiceClient().GetProperties(ctx, nil)); *props.Logging.Read {
+	if props := try(c.ServiceClient().GetProperties(ctx, nil)); *props.Logging.Read {
 		t.Fatalf("service properties are %+v", props)
 	}
 }

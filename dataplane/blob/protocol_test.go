@@ -24,7 +24,7 @@ import (
 func TestSDKConditions(t *testing.T) {
 	w := newWorld(t, "mem")
 	ctx, c := t.Context(), w.as(t, "owner", false)
-	must2(c.CreateContainer(ctx, "data", nil))
+	try(c.CreateContainer(ctx, "data", nil))
 	b := c.ServiceClient().NewContainerClient("data").NewBlockBlobClient("x")
 	write := func(conditions blob.ModifiedAccessConditions) error {
 		_, err := b.UploadBuffer(ctx, []byte("x"), &azblob.UploadBufferOptions{AccessConditions: &blob.AccessConditions{ModifiedAccessConditions: &conditions}})
@@ -39,7 +39,7 @@ func TestSDKConditions(t *testing.T) {
 	wantCode(t, write(blob.ModifiedAccessConditions{IfMatch: star}), 412, "ConditionNotMet")
 	must(t, 0, write(blob.ModifiedAccessConditions{IfNoneMatch: star}))
 	wantCode(t, write(blob.ModifiedAccessConditions{IfNoneMatch: star}), 409, "BlobAlreadyExists")
-	etag := must2(b.GetProperties(ctx, nil)).ETag
+	etag := try(b.GetProperties(ctx, nil)).ETag
 	wantCode(t, write(blob.ModifiedAccessConditions{IfMatch: wrong}), 412, "ConditionNotMet")
 	wantCode(t, write(blob.ModifiedAccessConditions{IfNoneMatch: etag}), 412, "ConditionNotMet")
 	wantCode(t, write(blob.ModifiedAccessConditions{IfUnmodifiedSince: past}), 412, "ConditionNotMet")
@@ -59,18 +59,18 @@ func TestSDKCopyMetadataAppend(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			w := newWorld(t, driver)
 			ctx, c := t.Context(), w.as(t, "owner", false)
-			must2(c.CreateContainer(ctx, "data", nil))
-			must2(c.CreateContainer(ctx, "more", nil))
-			must2(c.UploadBuffer(ctx, "data", "from", []byte("content"), &azblob.UploadBufferOptions{Metadata: map[string]*string{"a": to.Ptr("1")}}))
+			try(c.CreateContainer(ctx, "data", nil))
+			try(c.CreateContainer(ctx, "more", nil))
+			try(c.UploadBuffer(ctx, "data", "from", []byte("content"), &azblob.UploadBufferOptions{Metadata: map[string]*string{"a": to.Ptr("1")}}))
 			from := c.ServiceClient().NewContainerClient("data").NewBlobClient("from")
 			onto := c.ServiceClient().NewContainerClient("more").NewBlobClient("onto")
-			copied := must2(onto.StartCopyFromURL(ctx, from.URL(), nil))
-			props := must2(onto.GetProperties(ctx, nil))
+			copied := try(onto.StartCopyFromURL(ctx, from.URL(), nil))
+			props := try(onto.GetProperties(ctx, nil))
 			if *copied.CopyStatus != blob.CopyStatusTypeSuccess || *props.CopyID != *copied.CopyID || *props.Metadata["A"] != "1" {
 				t.Fatalf("copied %+v, %+v", copied, props)
 			}
-			must2(onto.CopyFromURL(ctx, from.URL(), &blob.CopyFromURLOptions{Metadata: map[string]*string{"b": to.Ptr("2")}}))
-			if props := must2(onto.GetProperties(ctx, nil)); *props.Metadata["B"] != "2" || props.Metadata["A"] != nil || string(download(t, c, "more", "onto", nil)) != "content" {
+			try(onto.CopyFromURL(ctx, from.URL(), &blob.CopyFromURLOptions{Metadata: map[string]*string{"b": to.Ptr("2")}}))
+			if props := try(onto.GetProperties(ctx, nil)); *props.Metadata["B"] != "2" || props.Metadata["A"] != nil || string(download(t, c, "more", "onto", nil)) != "content" {
 				t.Fatalf("copied %+v", props)
 			}
 			_, err := onto.StartCopyFromURL(ctx, from.URL()+"-absent", nil)
@@ -80,16 +80,16 @@ func TestSDKCopyMetadataAppend(t *testing.T) {
 			_, err = onto.StartCopyFromURL(ctx, from.URL(), &blob.StartCopyFromURLOptions{SourceModifiedAccessConditions: &blob.SourceModifiedAccessConditions{SourceIfMatch: to.Ptr(azcore.ETag("x"))}})
 			wantCode(t, err, 412, "SourceConditionNotMet")
 
-			must2(from.SetMetadata(ctx, map[string]*string{"z": to.Ptr("9")}, nil))
-			must2(from.SetHTTPHeaders(ctx, blob.HTTPHeaders{BlobContentType: to.Ptr("x/y"), BlobCacheControl: to.Ptr("no-store")}, nil))
-			if props := must2(from.GetProperties(ctx, nil)); *props.Metadata["Z"] != "9" || *props.ContentType != "x/y" || *props.CacheControl != "no-store" {
+			try(from.SetMetadata(ctx, map[string]*string{"z": to.Ptr("9")}, nil))
+			try(from.SetHTTPHeaders(ctx, blob.HTTPHeaders{BlobContentType: to.Ptr("x/y"), BlobCacheControl: to.Ptr("no-store")}, nil))
+			if props := try(from.GetProperties(ctx, nil)); *props.Metadata["Z"] != "9" || *props.ContentType != "x/y" || *props.CacheControl != "no-store" {
 				t.Fatalf("properties are %+v", props)
 			}
 
 			log := c.ServiceClient().NewContainerClient("data").NewAppendBlobClient("log")
-			must2(log.Create(ctx, nil))
+			try(log.Create(ctx, nil))
 			for i := range 3 {
-				r := must2(log.AppendBlock(ctx, body(fmt.Sprint(i)), &appendblob.AppendBlockOptions{AppendPositionAccessConditions: &appendblob.AppendPositionAccessConditions{AppendPosition: to.Ptr(int64(i))}}))
+				r := try(log.AppendBlock(ctx, body(fmt.Sprint(i)), &appendblob.AppendBlockOptions{AppendPositionAccessConditions: &appendblob.AppendPositionAccessConditions{AppendPosition: to.Ptr(int64(i))}}))
 				if *r.BlobAppendOffset != fmt.Sprint(i) || *r.BlobCommittedBlockCount != int32(i+1) {
 					t.Fatalf("append %d: %+v", i, r)
 				}
@@ -211,10 +211,10 @@ func TestRefusedInput(t *testing.T) {
 	if after := fmt.Sprint(w.everything(t)); after != before {
 		t.Errorf("something changed:\n%s\n%s", before, after)
 	}
-	r := must2(http.NewRequestWithContext(t.Context(), "PUT", w.blob.URL+"/acct/data/x", io.MultiReader(strings.NewReader("x"))))
+	r := try(http.NewRequestWithContext(t.Context(), "PUT", w.blob.URL+"/acct/data/x", io.MultiReader(strings.NewReader("x"))))
 	r.Header.Set("Authorization", "Bearer token-of-owner")
 	r.Header.Set("x-ms-blob-type", "BlockBlob")
-	if response := must2(w.client().Do(r)); response.StatusCode != 411 || response.Body.Close() != nil {
+	if response := try(w.client().Do(r)); response.StatusCode != 411 || response.Body.Close() != nil {
 		t.Errorf("a chunked body: %s", response.Status)
 	}
 }

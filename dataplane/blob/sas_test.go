@@ -157,7 +157,7 @@ func TestSASCannotBeChanged(t *testing.T) {
 	s := w.signer(t, "owner", true)
 	v := sas.BlobSignatureValues{ContainerName: "data", BlobName: "dir/old", Permissions: "r", StartTime: time.Now().UTC().Add(-time.Minute),
 		ContentType: "a/b", IPRange: sas.IPRange{Start: []byte{127, 0, 0, 1}}}
-	query := must2(url.ParseQuery(s.sign(t, v)))
+	query := try(url.ParseQuery(s.sign(t, v)))
 	w.status(t, get("/data/dir/old?"+query.Encode()), 200)
 	for name := range query {
 		for _, value := range []string{"", "x", query.Get(name) + "0", "rwdl", "c", "2999-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "https,http", "127.0.0.1-127.0.0.2", "id-of-stranger"} {
@@ -219,14 +219,14 @@ func TestSharedKey(t *testing.T) {
 	w := newWorld(t, "mem")
 	key := "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	client := func(account, key string) *azblob.Client {
-		credential := must2(azblob.NewSharedKeyCredential(account, key))
-		return must2(azblob.NewClientWithSharedKeyCredential(w.url(account, false), credential, &azblob.ClientOptions{ClientOptions: w.options()}))
+		credential := try(azblob.NewSharedKeyCredential(account, key))
+		return try(azblob.NewClientWithSharedKeyCredential(w.url(account, false), credential, &azblob.ClientOptions{ClientOptions: w.options()}))
 	}
 	var used []blob.Access
 	w.Server.KeyUsed = func(a blob.Access) { used = append(used, a) }
 	c := client("keyed", key)
-	must2(c.CreateContainer(t.Context(), "data", nil))
-	must2(c.UploadBuffer(t.Context(), "data", "a b/ü+%", []byte("x"), &azblob.UploadBufferOptions{Metadata: map[string]*string{"k": to.Ptr("v")}}))
+	try(c.CreateContainer(t.Context(), "data", nil))
+	try(c.UploadBuffer(t.Context(), "data", "a b/ü+%", []byte("x"), &azblob.UploadBufferOptions{Metadata: map[string]*string{"k": to.Ptr("v")}}))
 	if got := list(t, c, "data", nil); len(got) != 1 || string(download(t, c, "data", "a b/ü+%", nil)) != "x" {
 		t.Fatalf("listed %q", got)
 	}
@@ -242,7 +242,7 @@ func TestSharedKey(t *testing.T) {
 	wantCode(t, err, 403, "KeyBasedAuthenticationNotPermitted")
 
 	// Signatures on the account and on a container that a key made, and the same on an account without keys.
-	credential := must2(azblob.NewSharedKeyCredential("keyed", key))
+	credential := try(azblob.NewSharedKeyCredential("keyed", key))
 	expiry := time.Now().UTC().Add(time.Hour)
 	account := encode(sas.AccountSignatureValues{ExpiryTime: expiry, Permissions: "rl", ResourceTypes: "co"}.SignWithSharedKey(credential))
 	box := encode(sas.BlobSignatureValues{ExpiryTime: expiry, ContainerName: "data", Permissions: "rl"}.SignWithSharedKey(credential))

@@ -58,7 +58,7 @@ func (m *machine) expect(r *rapid.T, err error, ok bool) {
 
 func (m *machine) put(r *rapid.T) {
 	name, content := nameOf.Draw(r, "name"), contentOf.Draw(r, "content")
-	_, err := m.Put(m.ctx(), m.container, name, m.draft(content), any2(""))
+	_, err := m.Put(m.ctx(), m.container, name, m.draft(content), tagged(""))
 	m.expect(r, err, true)
 	m.held[name] = []block{{"", content}}
 	delete(m.staged, name)
@@ -67,7 +67,7 @@ func (m *machine) put(r *rapid.T) {
 func (m *machine) append(r *rapid.T) {
 	name, content := nameOf.Draw(r, "name"), contentOf.Draw(r, "content")
 	before, ok := m.held[name]
-	_, err := m.Append(m.ctx(), m.container, name, m.draft(content), any2(""))
+	_, err := m.Append(m.ctx(), m.container, name, m.draft(content), tagged(""))
 	m.expect(r, err, ok)
 	if ok {
 		m.held[name] = append(slices.Clone(before), block{"", content})
@@ -103,7 +103,7 @@ func (m *machine) commit(r *rapid.T) {
 		ok = ok && there
 		want = append(want, block{ref.ID, content})
 	}
-	_, err := m.PutBlocks(m.ctx(), m.container, name, refs, any2(""))
+	_, err := m.PutBlocks(m.ctx(), m.container, name, refs, tagged(""))
 	m.expect(r, err, ok)
 	if ok {
 		m.held[name] = want
@@ -114,7 +114,7 @@ func (m *machine) commit(r *rapid.T) {
 func (m *machine) delete(r *rapid.T) {
 	name := nameOf.Draw(r, "name")
 	_, ok := m.held[name]
-	m.expect(r, m.Delete(m.ctx(), m.container, name, any2("")), ok)
+	m.expect(r, m.Delete(m.ctx(), m.container, name, tagged("")), ok)
 	if ok {
 		delete(m.held, name)
 		delete(m.staged, name)
@@ -129,7 +129,7 @@ func (m *machine) copy(r *rapid.T) {
 	if !ok {
 		return
 	}
-	_, err = m.Copy(m.ctx(), m.container, to, source, any2(""))
+	_, err = m.Copy(m.ctx(), m.container, to, source, tagged(""))
 	m.expect(r, errors.Join(err, source.Close()), true)
 	m.held[to] = blocks
 	delete(m.staged, to)

@@ -74,7 +74,7 @@ type box struct {
 
 func (b *box) ctx() context.Context { return b.t.Context() }
 
-func any2(meta string) blob.Decide {
+func tagged(meta string) blob.Decide {
 	return func(*blob.Object) (blob.Object, error) {
 		return blob.Object{Kind: blob.BlockBlob, Metadata: map[string]string{"m": meta}}, nil
 	}
@@ -95,7 +95,7 @@ func (b *box) draft(content string) blob.Draft {
 
 func (b *box) put(container, name, content string) blob.Object {
 	b.t.Helper()
-	o, err := b.Put(b.ctx(), container, name, b.draft(content), any2("put"))
+	o, err := b.Put(b.ctx(), container, name, b.draft(content), tagged("put"))
 	b.ok(err)
 	return o
 }
@@ -174,7 +174,7 @@ func putAndRead(t *testing.T, b *box) {
 	if rest, err := io.ReadAll(r); err != nil || string(rest) != "again" {
 		t.Fatalf("read %q, %v behind a seek", rest, err)
 	}
-	o, err = b.Put(b.ctx(), "c", "empty", nil, any2(""))
+	o, err = b.Put(b.ctx(), "c", "empty", nil, tagged(""))
 	b.ok(err)
 	if o.Size != 0 || b.read("c", "empty") != "" {
 		t.Fatal("a nil draft must give an empty object")
@@ -186,7 +186,7 @@ func putAndRead(t *testing.T, b *box) {
 }
 
 func update(t *testing.T, b *box) {
-	_, err := b.Update(b.ctx(), "c", "x", any2("u"))
+	_, err := b.Update(b.ctx(), "c", "x", tagged("u"))
 	b.want(err, resource.NotFound)
 	first := b.put("c", "x", "hello")
 	second, err := b.Update(b.ctx(), "c", "x", func(current *blob.Object) (blob.Object, error) {
@@ -252,7 +252,7 @@ func decideRefuses(t *testing.T, b *box) {
 func readerKeepsOld(t *testing.T, b *box) {
 	b.ok(b.Stage(b.ctx(), "c", "x", "YQ==", b.draft("old-")))
 	b.ok(b.Stage(b.ctx(), "c", "x", "Yg==", b.draft("bytes")))
-	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}, {ID: "Yg=="}}, any2(""))
+	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}, {ID: "Yg=="}}, tagged(""))
 	b.ok(err)
 	for _, end := range []func(){
 		func() { b.put("c", "x", "new") },
@@ -276,9 +276,9 @@ func readerKeepsOld(t *testing.T, b *box) {
 }
 
 func appending(t *testing.T, b *box) {
-	_, err := b.Append(b.ctx(), "c", "x", b.draft("1"), any2(""))
+	_, err := b.Append(b.ctx(), "c", "x", b.draft("1"), tagged(""))
 	b.want(err, resource.NotFound)
-	_, err = b.Put(b.ctx(), "c", "x", nil, any2(""))
+	_, err = b.Put(b.ctx(), "c", "x", nil, tagged(""))
 	b.ok(err)
 	for i := range 10 {
 		o, err := b.Append(b.ctx(), "c", "x", b.draft(fmt.Sprint(i)), func(current *blob.Object) (blob.Object, error) { return *current, nil })
@@ -296,7 +296,7 @@ func blocks(t *testing.T, b *box) {
 	stage := func(id, content string) { b.t.Helper(); b.ok(b.Stage(b.ctx(), "c", "x", id, b.draft(content))) }
 	commit := func(want string, refs ...blob.BlockRef) blob.Object {
 		b.t.Helper()
-		o, err := b.PutBlocks(b.ctx(), "c", "x", refs, any2(""))
+		o, err := b.PutBlocks(b.ctx(), "c", "x", refs, tagged(""))
 		b.ok(err)
 		if got := b.read("c", "x"); got != want {
 			t.Fatalf("read %q, want %q", got, want)
@@ -324,17 +324,17 @@ func blocks(t *testing.T, b *box) {
 	stage("Yw==", "unused")
 	commit("a1a2b1-again", blob.BlockRef{ID: "YQ==", From: blob.Committed}, blob.BlockRef{ID: "YQ==", From: blob.Latest}, blob.BlockRef{ID: "Yg=="})
 	for _, ref := range []blob.BlockRef{{ID: "Yw=="}, {ID: "Yg==", From: blob.Uncommitted}, {ID: "ZZ==", From: blob.Committed}} {
-		_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{ref}, any2(""))
+		_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{ref}, tagged(""))
 		b.want(err, resource.Invalid)
 	}
 	b.put("c", "x", "whole ")
 	stage("ZA==", "more")
 	commit("whole more", blob.BlockRef{From: blob.Present}, blob.BlockRef{ID: "ZA=="})
-	_, err = b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "ZA=="}, {From: blob.Present}}, any2(""))
+	_, err = b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "ZA=="}, {From: blob.Present}}, tagged(""))
 	b.want(err, resource.Invalid)
 	stage("ZQ==", "gone with the put")
 	b.put("c", "x", "y")
-	_, err = b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "ZQ=="}}, any2(""))
+	_, err = b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "ZQ=="}}, tagged(""))
 	b.want(err, resource.Invalid)
 	commit("")
 }
@@ -350,18 +350,18 @@ func blocksExpire(t *testing.T, b *box) {
 	if staged, err := b.Staged(b.ctx(), "c", "x"); err != nil || len(staged) != 1 || staged[0].ID != "Yg==" {
 		t.Fatalf("staged: %v, %v", staged, err)
 	}
-	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}}, any2(""))
+	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}}, tagged(""))
 	b.want(err, resource.Invalid)
 }
 
 func copying(t *testing.T, b *box) {
 	b.ok(b.Stage(b.ctx(), "c", "x", "YQ==", b.draft("one ")))
 	b.ok(b.Stage(b.ctx(), "c", "x", "Yg==", b.draft("two")))
-	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}, {ID: "Yg=="}}, any2(""))
+	_, err := b.PutBlocks(b.ctx(), "c", "x", []blob.BlockRef{{ID: "YQ=="}, {ID: "Yg=="}}, tagged(""))
 	b.ok(err)
 	_, r, err := b.Open(b.ctx(), "c", "x")
 	b.ok(err)
-	o, err := b.Copy(b.ctx(), "d", "y", r, any2("copied"))
+	o, err := b.Copy(b.ctx(), "d", "y", r, tagged("copied"))
 	b.ok(errors.Join(err, r.Close()))
 	if len(o.Blocks) != 2 || o.Metadata["m"] != "copied" {
 		t.Fatalf("the copy is %+v", o)
@@ -371,7 +371,7 @@ func copying(t *testing.T, b *box) {
 		t.Fatalf("the copy reads %q", got)
 	}
 	foreign := foreignReader{bytes.NewReader([]byte("from elsewhere"))}
-	_, err = b.Copy(b.ctx(), "d", "z", foreign, any2(""))
+	_, err = b.Copy(b.ctx(), "d", "z", foreign, tagged(""))
 	b.ok(err)
 	if got := b.read("d", "z"); got != "from elsewhere" {
 		t.Fatalf("the copy of a foreign reader reads %q", got)
@@ -431,7 +431,7 @@ func dropping(t *testing.T, b *box) {
 	if got := b.list("c2", blob.ListQuery{Prefix: "1", Limit: 100}); got != "1 10 11 12 13 14 15 16 17 18 19" {
 		t.Fatalf("the other container lists %q", got)
 	}
-	_, err := b.Put(b.ctx(), "c", "late", b.draft("x"), any2(""))
+	_, err := b.Put(b.ctx(), "c", "late", b.draft("x"), tagged(""))
 	b.want(err, resource.NotFound)
 	b.want(b.Stage(b.ctx(), "c", "late", "YQ==", b.draft("x")), resource.NotFound)
 }
