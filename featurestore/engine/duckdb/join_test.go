@@ -104,10 +104,7 @@ func (rw row) literals() []string {
 		out = append(out, literal(k))
 	}
 	out = append(out, timeLiteral(rw.at))
-	for _, v := range rw.values {
-		out = append(out, v)
-	}
-	return out
+	return append(out, rw.values...)
 }
 
 type shape struct {
