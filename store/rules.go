@@ -36,6 +36,11 @@ func Absent(key string) error {
 	return resource.NotFoundf("DocumentNotFound", "%q does not exist.", key)
 }
 
+// Occupied is the error for a prefix that is not vacant because of the document under key.
+func Occupied(prefix, key string) error {
+	return resource.Conflictf("DocumentsBelow", "there are documents below %q, such as %q.", prefix, key)
+}
+
 // CheckKind refuses to move a document to another kind: a follower of the old kind would never hear that it is gone.
 // Deleting and putting it in one Apply does that.
 func CheckKind(key, current, wanted string) error {
@@ -65,6 +70,14 @@ func validate(op Op) error {
 		if !text(op.Key) {
 			return fmt.Errorf("delete %q: the key must be UTF-8 text without NUL, and not empty", op.Key)
 		}
+	case Expect:
+		if !text(op.Key) || op.IfMatch == "" {
+			return fmt.Errorf("expect %q: the key must be UTF-8 text without NUL, and not empty, and a condition must be given", op.Key)
+		}
+	case Vacant:
+		if !text(op.Prefix) {
+			return fmt.Errorf("vacant %q: the prefix must be UTF-8 text without NUL, and not empty", op.Prefix)
+		}
 	case Enqueue:
 		if !text(op.Kind) {
 			return fmt.Errorf("enqueue %q: the kind must be UTF-8 text without NUL, and not empty", op.Kind)
@@ -76,7 +89,7 @@ func validate(op Op) error {
 			return fmt.Errorf("enqueue %q: MaxAttempts is %d, which is less than 0", op.Kind, op.MaxAttempts)
 		}
 	default:
-		return fmt.Errorf("%T is neither Put nor Delete nor Enqueue", op)
+		return fmt.Errorf("%T is no op that is known", op)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type Query struct {
 	Limit  int    // at most so many; 0 for all
 }
 
-// Op is one step of an atomic change: Put, Delete or Enqueue.
+// Op is one step of an atomic change: Put, Delete, Expect, Vacant or Enqueue.
 type Op interface{ isOp() }
 
 // Put writes a document.
@@ -40,6 +40,18 @@ type Delete struct {
 	Key     string
 	IfMatch string // as in Put
 }
+
+// Expect changes nothing and makes the whole change depend on a document that it does not write: a child on its parent,
+// one that refers on what it refers to.
+type Expect struct {
+	Key     string
+	IfMatch string // as in Put, and required
+}
+
+// Vacant changes nothing and fails, with kind Conflict and code "DocumentsBelow", while any document's key starts with
+// Prefix. It sees what the ops before it did: whoever deletes a tree ends with it and leaves no document behind that
+// somebody else made in the meantime.
+type Vacant struct{ Prefix string }
 
 // Enqueue adds a durable job, which runs once the change is committed.
 type Enqueue struct {
@@ -60,6 +72,8 @@ const DefaultMaxAttempts = 5
 
 func (Put) isOp()     {}
 func (Delete) isOp()  {}
+func (Expect) isOp()  {}
+func (Vacant) isOp()  {}
 func (Enqueue) isOp() {}
 
 // Change is a committed Put or Delete, as Follow reports it.
@@ -71,7 +85,7 @@ type Change struct {
 // Store is a document store with a durable queue. All methods may be called concurrently.
 //
 // Errors: resource.Error of kind NotFound (code "DocumentNotFound"), Conflict ("DocumentExists", when None fails) or
-// PreconditionFailed ("ETagMismatch", when Any or an ETag fails). Anything else is Internal.
+// PreconditionFailed ("ETagMismatch", when Any or an ETag fails), or Conflict ("DocumentsBelow", when Vacant fails). Anything else is Internal.
 type Store interface {
 	// Get reads one document.
 	Get(ctx context.Context, key string) (Document, error)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alvara-ml/alvara/store"
@@ -38,6 +39,11 @@ func (b *batch) add(op store.Op) error {
 		return b.put(op)
 	case store.Delete:
 		return b.delete(op)
+	case store.Expect:
+		current, present := b.current(op.Key)
+		return store.Check(op.Key, op.IfMatch, current.ETag, present)
+	case store.Vacant:
+		return b.vacant(op.Prefix)
 	case store.Enqueue:
 		b.enqueue(op)
 	}
@@ -81,6 +87,23 @@ func (b *batch) delete(op store.Delete) error {
 	b.written[op.Key] = nil
 	b.results = append(b.results, clone(current))
 	b.changes = append(b.changes, store.Change{Document: current, Deleted: true})
+	return nil
+}
+
+func (b *batch) vacant(prefix string) error {
+	for key, document := range b.written {
+		if document != nil && strings.HasPrefix(key, prefix) {
+			return store.Occupied(prefix, key)
+		}
+	}
+	for _, keys := range b.store.keys {
+		at, _ := slices.BinarySearch(keys, prefix)
+		for ; at < len(keys) && strings.HasPrefix(keys[at], prefix); at++ {
+			if document, touched := b.written[keys[at]]; !touched || document != nil {
+				return store.Occupied(prefix, keys[at])
+			}
+		}
+	}
 	return nil
 }
 

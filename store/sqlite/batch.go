@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/alvara-ml/alvara/store"
@@ -34,6 +35,10 @@ func (b *batch) apply(r *request) error {
 			err = b.put(r, op)
 		case store.Delete:
 			err = b.delete(r, op)
+		case store.Expect:
+			err = b.expect(op)
+		case store.Vacant:
+			err = b.vacant(op.Prefix)
 		case store.Enqueue:
 			var tell func()
 			if tell, err = b.store.jobs.add(b.tx, op); err == nil {
@@ -102,6 +107,30 @@ func (b *batch) delete(r *request, op store.Delete) error {
 	r.results = append(r.results, d)
 	r.changes = append(r.changes, store.Change{Document: d, Deleted: true})
 	return nil
+}
+
+func (b *batch) expect(op store.Expect) error {
+	var kind string
+	var revision, created int64
+	err := b.row(b.store.write.head, op.Key).Scan(&kind, &revision, &created)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	return store.Check(op.Key, op.IfMatch, etag(revision), err == nil)
+}
+
+func (b *batch) vacant(prefix string) error {
+	var key string
+	err := b.row(b.store.write.next, prefix).Scan(&key)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case strings.HasPrefix(key, prefix):
+		return store.Occupied(prefix, key)
+	}
+	return nil // keys are ordered by their bytes, so none follows that has it
 }
 
 // revision gives out the next one.

@@ -38,6 +38,7 @@ const (
 	sqlUpdate = `UPDATE documents SET body = ?, revision = ?, modified = ? WHERE key = ?`
 	sqlDelete = `DELETE FROM documents WHERE key = ?`
 	sqlHead   = `SELECT kind, revision, created FROM documents WHERE key = ?`
+	sqlNext   = `SELECT key FROM documents WHERE key >= ? ORDER BY key LIMIT 1`
 
 	sqlSavepoint = `SAVEPOINT apply`
 	sqlRelease   = `RELEASE SAVEPOINT apply`

@@ -223,7 +223,7 @@ func (f follower) selects(changes []store.Change) []store.Change {
 
 // statements are the writer's prepared statements.
 type statements struct {
-	get, head, insert, update, remove, reserve, savepoint, release, undo *sql.Stmt
+	get, head, next, insert, update, remove, reserve, savepoint, release, undo *sql.Stmt
 }
 
 func (s *statements) prepare(ctx context.Context, db *sql.DB) (err error) {
@@ -231,7 +231,7 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) (err error) {
 		statement **sql.Stmt
 		sql       string
 	}{
-		{&s.get, sqlGet}, {&s.head, sqlHead}, {&s.insert, sqlInsert}, {&s.update, sqlUpdate}, {&s.remove, sqlDelete},
+		{&s.get, sqlGet}, {&s.head, sqlHead}, {&s.next, sqlNext}, {&s.insert, sqlInsert}, {&s.update, sqlUpdate}, {&s.remove, sqlDelete},
 		{&s.reserve, sqlReserve}, {&s.savepoint, sqlSavepoint}, {&s.release, sqlRelease}, {&s.undo, sqlUndo},
 	} {
 		if *p.statement, err = db.PrepareContext(ctx, p.sql); err != nil {
