@@ -92,5 +92,8 @@ func clip(ctx context.Context, e engine.Engine, t engine.Transform, in folders) 
 		return nil, err
 	}
 	result, err := e.Transform(ctx, t)
-	return result.Files, err
+	if err != nil {
+		return nil, err
+	}
+	return result.Files, markUTC(result.Files)
 }

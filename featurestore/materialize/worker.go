@@ -152,7 +152,7 @@ func (r *run) compute(ctx context.Context) ([]engine.OutputFile, error) {
 		return nil, err
 	}
 	r.result.Rows = result.Rows
-	return result.Files, nil
+	return result.Files, markUTC(result.Files)
 }
 
 // explain says of a refusal what was refused to whom.
@@ -164,13 +164,13 @@ func (r *run) explain(err error, what string, where Location) error {
 	said := *e
 	switch {
 	case e.Kind == resource.Forbidden && what == "source":
-		said.Message = fmt.Sprintf("The materialization identity %s may not read the source: it needs a role such as Storage Blob Data Reader on the container %s of the account %s. %s",
+		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the source; Storage Blob Data Reader on the container %s of the account %s grants it. %s",
 			r.order.Identity, where.Container, where.Account, e.Message)
 	case e.Kind == resource.Forbidden && what == "offline store":
-		said.Message = fmt.Sprintf("The materialization identity %s may not use the offline store: it needs a role such as Storage Blob Data Contributor on the container %s of the account %s. %s",
+		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the offline store; Storage Blob Data Contributor on the container %s of the account %s grants it. %s",
 			r.order.Identity, where.Container, where.Account, e.Message)
 	case e.Kind == resource.Forbidden:
-		said.Message = fmt.Sprintf("The materialization identity %s may not write to the online store: it needs a role such as AzureML Data Scientist on the feature store. %s", r.order.Identity, e.Message)
+		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the online store. %s", r.order.Identity, e.Message)
 	case e.Kind == resource.Unauthenticated:
 		said.Message = fmt.Sprintf("The materialization identity %s does not reach the %s: %s", r.order.Identity, what, e.Message)
 	case e.Kind == resource.NotFound && e.Code == "ContainerNotFound":
