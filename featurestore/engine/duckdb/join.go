@@ -423,7 +423,7 @@ func (w *worker) assemble(observations *input, j engine.Join, rows int64) (int64
 		return 0, err
 	}
 	path := filepath.Join(w.out, outputName)
-	into, options := path, "FORMAT parquet"
+	into, options := path, fmt.Sprintf("FORMAT parquet, ROW_GROUP_SIZE %d", rowGroup(len(list)))
 	switch j.OutputFormat {
 	case engine.CSV:
 		options = "FORMAT csv, HEADER"

@@ -61,11 +61,11 @@ func (w *worker) latest(l engine.Latest) (engine.TransformResult, error) {
 	if err := w.ordered(true); err != nil {
 		return result, err
 	}
-	wrote, err := w.copyTo(rows+" ORDER BY "+group, path)
+	wrote, err := w.copyTo(rows+" ORDER BY "+group, path, len(l.Features))
 	if err == nil && wrote.rows > entities {
 		// There are ties, as in a join.
 		path = filepath.Join(w.out, "part-1.parquet")
-		wrote, err = w.copyTo(rows+" QUALIFY row_number() OVER (PARTITION BY "+group+" ORDER BY "+totalOrder(l.Features)+") = 1 ORDER BY "+group, path)
+		wrote, err = w.copyTo(rows+" QUALIFY row_number() OVER (PARTITION BY "+group+" ORDER BY "+totalOrder(l.Features)+") = 1 ORDER BY "+group, path, len(l.Features))
 	}
 	if err != nil {
 		return result, fault(err)

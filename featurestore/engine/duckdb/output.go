@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -22,9 +23,13 @@ type written struct {
 	stats       map[string]map[string]any // by column
 }
 
+// rowGroup is how many rows a parquet file of so many columns collects before it writes them: what DuckDB takes, and fewer for
+// wide files, whose groups would not fit into memory to be written or read.
+func rowGroup(columns int) int { return max(2048, min(122_880, 122_880*64/max(columns, 1))) }
+
 // copyTo writes a query to one parquet file and gives the file's own statistics.
-func (w *worker) copyTo(query, path string) (written, error) {
-	rows, err := w.conn.QueryContext(w.ctx, "COPY (\n"+query+"\n) TO "+text(path)+" (FORMAT parquet, RETURN_STATS true)")
+func (w *worker) copyTo(query, path string, columns int) (written, error) {
+	rows, err := w.conn.QueryContext(w.ctx, "COPY (\n"+query+"\n) TO "+text(path)+" (FORMAT parquet, RETURN_STATS true, ROW_GROUP_SIZE "+strconv.Itoa(rowGroup(columns))+")")
 	if err != nil {
 		return written{}, err
 	}

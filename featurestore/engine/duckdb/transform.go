@@ -64,7 +64,7 @@ func (w *worker) transform(t engine.Transform) (engine.TransformResult, error) {
 		return result, err
 	}
 	path := filepath.Join(w.out, "part-0.parquet")
-	wrote, err := w.copyTo(query, path)
+	wrote, err := w.copyTo(query, path, len(t.Features))
 	if err != nil {
 		return result, fault(err)
 	}
@@ -130,7 +130,7 @@ func (w *worker) dropLost(result *engine.TransformResult, t engine.Transform, wr
 		return wrote, path, nil
 	}
 	again := filepath.Join(w.out, "part-1.parquet")
-	second, err := w.copyTo("SELECT * FROM read_parquet("+text(path)+") WHERE "+strings.Join(keep, " AND "), again)
+	second, err := w.copyTo("SELECT * FROM read_parquet("+text(path)+") WHERE "+strings.Join(keep, " AND "), again, len(t.Features))
 	if err != nil {
 		return wrote, path, w.computeFault("Dropping rows without a key or a timestamp", err)
 	}

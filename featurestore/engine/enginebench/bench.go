@@ -44,8 +44,9 @@ func RawMain(args []string) int {
 // Size says how much data there is. Full is P4's size.
 type Size struct{ Events, Entities, Observations, Features int }
 
-// Full and Quick are the sizes of a whole and of a first look.
+// Full and Quick are the sizes of a whole and of a first look; Wide is few rows of very many features.
 var (
+	Wide  = Size{Events: 34_000, Entities: 17_000, Observations: 17_000, Features: 1000}
 	Full  = Size{Events: 10_000_000, Entities: 1_000_000, Observations: 1_000_000, Features: 10}
 	Quick = Size{Events: 1_000_000, Entities: 100_000, Observations: 100_000, Features: 10}
 )
@@ -104,7 +105,7 @@ func (b Bench) Generate(ctx context.Context, size Size) (events, observations st
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		if _, err := b.raw(ctx, "COPY ("+query+") TO '"+path+".part' (FORMAT parquet)"); err != nil {
+		if _, err := b.raw(ctx, fmt.Sprintf("COPY (%s) TO '%s.part' (FORMAT parquet, ROW_GROUP_SIZE %d)", query, path, min(122_880, 122_880*64/size.Features))); err != nil {
 			return "", "", err
 		}
 		if err := os.Rename(path+".part", path); err != nil {

@@ -19,13 +19,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The benchmarks run from end to end. ALVARA_BENCH=quick or full measures at those sizes and prints.
+// The benchmarks run from end to end. ALVARA_BENCH=quick, wide or full measures at that size and prints.
 func TestBench(t *testing.T) {
 	size := enginebench.Size{Events: 20_000, Entities: 2_000, Observations: 2_000, Features: 3}
 	b := enginebench.Bench{Engine: &duckdb.Engine{}, Dir: t.TempDir(), Rounds: 1}
 	switch os.Getenv("ALVARA_BENCH") {
 	case "quick":
 		size, b.Rounds = enginebench.Quick, 5
+	case "wide":
+		size, b.Rounds = enginebench.Wide, 1
 	case "full":
 		size, b.Rounds = enginebench.Full, 3
 	}
