@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/audit"
 	"github.com/alvara-ml/alvara/dataplane/blob"
+	"github.com/alvara-ml/alvara/dataplane/graph"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/provider/storage"
@@ -71,6 +73,20 @@ func (g blobGuard) Check(ctx context.Context, a blob.Access) error {
 	return g.guard.Check(ctx, guard.Request{
 		Who: a.Who, Action: a.Action, Data: a.Data, Scopes: a.Scopes, Plane: "blob", Target: a.Target, RequestID: a.RequestID, Client: a.Client,
 	})
+}
+
+// recordKey records what an account key let pass, where no role decided.
+func (s *Server) recordKey(a blob.Access) {
+	scope := resource.Root
+	if len(a.Scopes) > 0 {
+		scope = a.Scopes[0]
+	}
+	err := s.audit.Record(context.Background(), audit.Record{
+		Time: s.config.Clock(), RequestID: a.RequestID, Plane: "blob", Name: "account key", Action: a.Action, Scope: scope.String(), Target: a.Target, Allowed: true, Client: a.Client,
+	})
+	if err != nil {
+		s.config.Log.Error("the use of an account key could not be recorded", "scope", scope.String(), "error", err)
+	}
 }
 
 // secret reads a random key that is kept sealed in the store, or makes it.
@@ -181,9 +197,10 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	}
 	s.blob = &blob.Server{
 		Catalog: catalog, Guard: blobGuard{s.guard}, Authenticator: s.verify, Objects: s.objects, DelegationKey: delegation,
-		Lookup: s.directory.Active, Domain: s.config.Domain, Authority: s.Endpoints.Authority + "/" + s.Endpoints.Tenant + "/oauth2/authorize",
+		Lookup: s.directory.Active, KeyUsed: s.recordKey, Domain: s.config.Domain, Authority: s.Endpoints.Authority + "/" + s.Endpoints.Tenant + "/oauth2/authorize",
 		Clock: s.config.Clock, Log: s.config.Log,
 	}
+	s.graph = &graph.Server{Directory: s.directory, Authenticator: s.verify, Guard: s.guard, Audit: s.audit, Clock: s.config.Clock, Log: s.config.Log}
 	mlDeps, err := s.openFeatureStore(ctx)
 	if err != nil {
 		return err

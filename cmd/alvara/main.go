@@ -31,6 +31,6 @@ func run() int {
 func program(stdin io.Reader, stdout, stderr io.Writer, env func(string) string) *cli.Program {
 	return &cli.Program{
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: env, Now: time.Now, Version: version(),
-		Serve: serve, Retrieve: retrieve,
+		Serve: serve, Retrieve: retrieve, Quickstart: tour,
 	}
 }
