@@ -158,7 +158,7 @@ func (t *tour) people() error {
 // consumerRole makes the document's minimal role of a consumer: it can discover and read, and writes nothing.
 func (t *tour) consumerRole(storeID string) (string, error) {
 	const name = "Feature set consumer"
-	have, err := t.field("length(@)", "role", "definition", "list", "--name", name)
+	have, err := t.field("length(@)", "role", "definition", "list", "--name", name, "-g", group)
 	if err != nil || have != "0" {
 		return name, err
 	}
