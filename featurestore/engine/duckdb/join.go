@@ -39,6 +39,11 @@ func (w *worker) join(j engine.Join) (engine.JoinResult, error) {
 	if err := w.shut(); err != nil {
 		return result, err
 	}
+	if len(result.Columns) > wideColumns {
+		if _, err := w.exec("SET threads = 1"); err != nil {
+			return result, w.computeFault("The join", err)
+		}
+	}
 	o := &observed{w: w, keys: map[engine.Column]string{}}
 	if err := o.read(observations, j); err != nil {
 		return result, err
@@ -399,6 +404,9 @@ func totalOrder(columns []engine.Column) string {
 	}
 	return strings.Join(order, ", ")
 }
+
+// wideColumns is from where on each thread's buffers, which are per column, outweigh what a second thread gains.
+const wideColumns = 256
 
 // numberColumn stands beside the observations' own columns while they are joined; nobody calls a column that.
 const numberColumn = "\x01number"
