@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,8 +14,10 @@ import (
 	"github.com/alvara-ml/alvara/resource"
 )
 
-// clockSkew is how far a client's clock may run ahead.
-const clockSkew = 5 * time.Minute
+const (
+	clockSkew  = 5 * time.Minute // how far a client's clock may run ahead
+	minKeyBits = 2048
+)
 
 type passwordView struct {
 	CustomKeyIdentifier *string   `json:"customKeyIdentifier"`
@@ -192,6 +195,10 @@ func certificate(key string, end time.Time) ([]byte, error) {
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, resource.Invalidf(badRequest, "keyCredentials.key is not an X.509 certificate in DER form: %v.", err).At("keyCredentials.key")
+	}
+	// The directory has the same rule; what it would refuse later must not leave half of a request done.
+	if public, ok := parsed.PublicKey.(*rsa.PublicKey); !ok || public.N.BitLen() < minKeyBits {
+		return nil, resource.Invalidf(badRequest, "keyCredentials.key must hold a certificate with an RSA key of at least %d bits.", minKeyBits).At("keyCredentials.key")
 	}
 	if !end.IsZero() && end.Before(parsed.NotAfter.Add(-24*time.Hour)) {
 		return nil, resource.Invalidf(badRequest, "keyCredentials.endDateTime %s is before the certificate's own end, %s; a certificate counts until its end here: register one that ends earlier, or leave endDateTime out.",

@@ -1,6 +1,9 @@
 package graph
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -189,8 +192,13 @@ func certificateText(t *testing.T, serial int64, end time.Time) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return signed(t, serial, end, key)
+}
+
+func signed(t *testing.T, serial int64, end time.Time, key crypto.Signer) string {
+	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: start, NotAfter: end}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +209,10 @@ func TestCertificates(t *testing.T) {
 	w := newWorld(t)
 	end := start.AddDate(2, 0, 0)
 	first, second := certificateText(t, 1, end), certificateText(t, 2, end)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	entry := func(key, more string) string {
 		return `{"type":"AsymmetricX509Cert","usage":"Verify","key":"` + key + `"` + more + `}`
 	}
@@ -232,6 +244,7 @@ func TestCertificates(t *testing.T) {
 		entry("AAAA", ""): "X.509",
 		entry(first, `,"endDateTime":"2027-03-01T12:00:00Z"`):                 "certificate's own end",
 		`{"keyId":"` + nobody + `"}`:                                          "there is no certificate",
+		entry(signed(t, 3, end, curve), ""):                                   "RSA key",
 		`{"displayName":"x"}`:                                                 "needs a key",
 		`{"type":"X509CertAndPassword","usage":"Sign","key":"` + first + `"}`: "must be",
 		entry(first, `,"thumb":1`):                                            "'keyCredentials.thumb'",
@@ -252,7 +265,8 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("left %v", got)
 	}
 	w.send(w.owner, "POST", "/applications", `{"displayName":"bad","keyCredentials":[{"keyId":"`+nobody+`"}]}`).fails(400, "Request_BadRequest", "there is no certificate")
-	w.send(w.owner, "POST", "/applications", `{"displayName":"ci2","identifierUris":["api://x"]}`).want(201)
+	w.send(w.owner, "PATCH", path, `{"identifierUris":["api://x"]}`).want(204)
+	w.send(w.owner, "POST", "/applications", `{"displayName":"bad","identifierUris":["API://x"]}`).fails(409, "Request_MultipleObjectsWithSameKeyValue", "identifierUris")
 	w.send(w.owner, "PATCH", service, `{"accountEnabled":true}`).want(204)
 	for _, body := range []string{`{"displayName":"bad","signInAudience":"AzureADMultipleOrgs"}`, `{"displayName":"bad","passwordCredentials":[{"displayName":"x"}]}`, `{"web":{}}`, `{"displayName":"bad","appId":"` + nobody + `"}`} {
 		w.send(w.owner, "POST", "/applications", body).want(400)
