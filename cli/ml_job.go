@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 
@@ -176,7 +175,7 @@ func (j *jobStream) copyLog(c *Call, path string, offset *int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if _, err := io.WriteString(c.Program.Stdout, string(response.Body)); err != nil {
+	if _, err := c.Program.Stdout.Write(response.Body); err != nil {
 		return false, err
 	}
 	next, err := strconv.ParseInt(response.Header.Get(nextOffset), 10, 64)

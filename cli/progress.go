@@ -33,13 +33,12 @@ func (c *Call) progressOf(title string, total int64, units progress.Units) *bar 
 func newBar(w io.Writer, title string, total int64, units progress.Units) *bar {
 	writer := progress.NewWriter()
 	writer.SetOutputWriter(w)
-	writer.SetAutoStop(false)
+	writer.SetAutoStop(true) // ends also when Stop came before the first drawing
 	writer.SetUpdateFrequency(100 * time.Millisecond)
 	writer.SetTrackerLength(24)
 	writer.SetStyle(progress.StyleBlocks)
-	writer.ShowETA(total > 0)
-	writer.ShowPercentage(total > 0)
-	writer.ShowValue(total > 0)
+	visible := &writer.Style().Visibility
+	visible.ETA, visible.Percentage, visible.Value = total > 0, total > 0, total > 0
 	b := &bar{writer: writer, tracker: &progress.Tracker{Message: title, Total: total, Units: units}, done: make(chan struct{}), title: title}
 	writer.AppendTracker(b.tracker)
 	go func() {

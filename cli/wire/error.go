@@ -37,8 +37,8 @@ func (e *Error) write(b *strings.Builder, indent string) {
 		fmt.Fprintf(b, "\n%sTarget: %s", indent, e.Target)
 	}
 	for _, detail := range e.Details {
-		if detail.Code == e.Code && detail.Message == e.Message && len(detail.Details) == 0 {
-			continue
+		if detail.Message != "" && strings.Contains(e.Message, detail.Message) && len(detail.Details) == 0 {
+			continue // said already
 		}
 		fmt.Fprintf(b, "\n%s- ", indent)
 		detail.write(b, indent+"  ")

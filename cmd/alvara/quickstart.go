@@ -7,13 +7,17 @@ import (
 
 	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/cli"
+	"github.com/alvara-ml/alvara/examples/fraud"
 	"github.com/alvara-ml/alvara/quickstart"
 )
+
+// tourSize is how much data the quickstart makes; its test makes less.
+var tourSize = fraud.Default
 
 // tour runs the quickstart on a server in this process; its commands are the command line's own.
 func tour(ctx context.Context, options cli.QuickstartOptions) error {
 	return quickstart.Run(ctx, quickstart.Options{
-		Dir: options.Dir, Exit: options.Exit, Interactive: options.Interactive, Stdout: options.Stdout, Stderr: options.Stderr,
+		Size: tourSize, Dir: options.Dir, Exit: options.Exit, Interactive: options.Interactive, Stdout: options.Stdout, Stderr: options.Stderr,
 		Open: func(ctx context.Context) (quickstart.Server, error) {
 			log, err := logger(options.Stderr, "error")
 			if err != nil {
