@@ -133,6 +133,10 @@ func createGroup(s *Server, ctx context.Context, q *request) (answer, error) {
 	}
 	for _, id := range members {
 		if err := s.Directory.AddMember(ctx, group.ID, id); err != nil {
+			// The member has gone in the meantime, and the caller is told that the group was refused.
+			if undo := s.Directory.DeleteGroup(context.WithoutCancel(ctx), group.ID); undo != nil {
+				s.Log.Error("graph: a group that could not be completed stays", "group", group.ID, "error", undo)
+			}
 			return answer{}, err
 		}
 	}
