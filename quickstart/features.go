@@ -56,11 +56,11 @@ func (t *tour) prepare() error {
 
 // source makes the data and puts it into a storage account.
 func (t *tour) source() error {
-	t.title("Source data: %d transactions of %d accounts, 2020-01 to 2023-06, as parquet in a storage account", fraud.Default.Transactions, fraud.Default.Accounts)
+	t.title("Source data: %d transactions of %d accounts, 2020-01 to 2023-06, as parquet in a storage account", t.Size.Transactions, t.Size.Accounts)
 	data := t.folder("data")
 	if _, err := os.Stat(filepath.Join(data, ".complete")); err != nil {
 		progress := t.bar("making data")
-		if err := fraud.Generate(t.ctx, data, fraud.Default, 20230630, progress.update); err != nil {
+		if err := fraud.Generate(t.ctx, data, t.Size, 20230630, progress.update); err != nil {
 			return err
 		}
 		progress.end()

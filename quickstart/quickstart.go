@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/alvara-ml/alvara/examples/fraud"
 )
 
 // Server is the server that the tour runs on.
@@ -27,6 +29,7 @@ type Options struct {
 	Dir         string // the data folder
 	Exit        bool   // stop the server at the end instead of staying up
 	Interactive bool   // Stderr is a terminal, which takes progress bars
+	Size        fraud.Size
 	Stdout      io.Writer
 	Stderr      io.Writer
 	// Open starts the server in Dir.
