@@ -208,5 +208,6 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant,
 	}, s.types(storageDeps, mlDeps), views())
+	catalog.Remove = s.manager.Remove
 	return nil
 }

@@ -52,18 +52,50 @@ const (
 func (d *definition[P]) name() resource.Type { return d.Type }
 
 func (d *definition[P]) about() *about {
-	a := &about{tracked: d.Tracked, refers: d.References != nil, apiVersions: d.APIVersions, longDelete: d.Type.Is(resource.TypeResourceGroup)}
-	for _, kind := range []string{"", "FeatureStore"} {
-		r := &Resource[P]{Kind: kind}
-		a.operations = append(a.operations, d.permission(Read, r, nil))
-		if !d.ReadOnly {
-			a.operations = append(a.operations, d.permission(Write, r, nil), d.permission(Remove, r, nil))
-		}
+	a := &about{tracked: d.Tracked, apiVersions: d.APIVersions, longDelete: d.longDelete()}
+	verbs := []Verb{Read}
+	if !d.ReadOnly {
+		verbs = append(verbs, Write, Remove)
+	}
+	for _, verb := range verbs {
+		a.operations = append(a.operations, d.permissions(verb)...)
 	}
 	for _, action := range d.Actions {
 		a.operations = append(a.operations, d.actionPermission(action))
 	}
 	return a
+}
+
+// longDelete: deleting a group takes all that it holds along, so it is an operation.
+func (d *definition[P]) longDelete() bool { return d.Type.Is(resource.TypeResourceGroup) }
+
+// permissions gives the actions for a verb, for every kind of resource that the type has.
+func (d *definition[P]) permissions(verb Verb) []string {
+	out := []string{d.permission(verb, &Resource[P]{}, nil)}
+	for _, kind := range d.Kinds {
+		out = append(out, d.permission(verb, &Resource[P]{Kind: kind}, nil))
+	}
+	return out
+}
+
+// absent is the action to ask where there is no resource whose kind would tell: one that the caller holds, if any. Who
+// may see resources of some kind there may know that there is none.
+func (d *definition[P]) absent(call *Call, verb Verb, scope resource.ID) string {
+	all := d.permissions(verb)
+	for _, action := range all {
+		if call.Manager.Guard.Allowed(call.Manager.ask(call, Requirement{Action: action, Scope: scope})) {
+			return action
+		}
+	}
+	return all[0]
+}
+
+// wanted is the action for a verb on a resource that may be absent.
+func (d *definition[P]) wanted(call *Call, verb Verb, id resource.ID, r *Resource[P]) string {
+	if r == nil {
+		return d.absent(call, verb, id)
+	}
+	return d.permission(verb, r, r)
 }
 
 func (d *definition[P]) permission(verb Verb, next, prev *Resource[P]) string {
@@ -143,7 +175,7 @@ func (d *definition[P]) find(ctx context.Context, call *Call) (*Response, error)
 	if found {
 		prev = &r.Resource
 	}
-	if err := call.Manager.authorize(ctx, call, d.permission(Read, prev, prev), id); err != nil {
+	if err := call.Manager.authorize(ctx, call, d.wanted(call, Read, id, prev), id); err != nil {
 		return nil, err
 	}
 	if !found {
@@ -201,12 +233,9 @@ func (d *definition[P]) present(ctx context.Context, call *Call, doc store.Docum
 }
 
 func (d *definition[P]) readPermission(doc store.Document) string {
-	if d.Permission == nil {
-		return d.permission(Read, nil, nil)
-	}
 	r, err := d.decode(doc)
 	if err != nil {
-		return d.permission(Read, nil, nil)
+		r = &stored[P]{}
 	}
 	return d.permission(Read, &r.Resource, &r.Resource)
 }
@@ -227,8 +256,7 @@ func (d *definition[P]) act(ctx context.Context, call *Call) (*Response, error) 
 
 func (d *definition[P]) runAction(ctx context.Context, call *Call, action Action[P]) (*Response, error) {
 	id := call.Target.ID
-	permission := Requirement{Action: d.actionPermission(action), Data: action.Data, Scope: id}
-	if err := call.Manager.Guard.Check(ctx, call.Manager.ask(call, permission)); err != nil {
+	if err := call.Manager.authorize(ctx, call, d.actionPermission(action), id); err != nil {
 		return nil, err
 	}
 	r, _, found, err := d.load(ctx, call, id)
@@ -237,15 +265,6 @@ func (d *definition[P]) runAction(ctx context.Context, call *Call, action Action
 	}
 	if !found {
 		return nil, d.notFound(id)
-	}
-	if action.Linked != nil {
-		linked, err := action.Linked(ctx, call, &r.Resource)
-		if err != nil {
-			return nil, err
-		}
-		if err := call.Manager.authorize(ctx, call, permission.Action, id, linked...); err != nil {
-			return nil, err
-		}
 	}
 	body, err := action.Run(ctx, call, &r.Resource)
 	if err != nil {
@@ -259,15 +278,4 @@ func (d *definition[P]) runAction(ctx context.Context, call *Call, action Action
 		status = 200
 	}
 	return &Response{Status: status, Body: body}, nil
-}
-
-func (d *definition[P]) references(doc store.Document) ([]resource.ID, error) {
-	if d.References == nil {
-		return nil, nil
-	}
-	r, err := d.decode(doc)
-	if err != nil {
-		return nil, err
-	}
-	return d.References(&r.Resource), nil
 }

@@ -2,14 +2,20 @@ package arm
 
 import (
 	"context"
+	"encoding/json"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
 )
 
 func (d *definition[P]) remove(ctx context.Context, call *Call) (*Response, error) {
+	return again(func() (*Response, error) { return d.removeOnce(ctx, call) })
+}
+
+func (d *definition[P]) removeOnce(ctx context.Context, call *Call) (*Response, error) {
 	id := call.Target.ID
 	if d.ReadOnly {
 		return nil, resource.Errorf(resource.MethodNotAllowed, "MethodNotAllowed", "%s cannot be deleted", d.Type)
@@ -22,11 +28,15 @@ func (d *definition[P]) remove(ctx context.Context, call *Call) (*Response, erro
 	if found {
 		prev = &r.Resource
 	}
-	if err := call.Manager.authorize(ctx, call, d.permission(Remove, prev, prev), id); err != nil {
+	permission := d.wanted(call, Remove, id, prev)
+	if err := call.Manager.authorize(ctx, call, permission, id); err != nil {
 		return nil, err
 	}
+	if d.Permanent {
+		return nil, resource.Errorf(resource.MethodNotAllowed, "MethodNotAllowed", "%s cannot be deleted by itself; it goes with '%s'", d.Type, id.Parent())
+	}
 	if !found {
-		if d.Type.Is(resource.TypeResourceGroup) {
+		if d.longDelete() {
 			return nil, d.notFound(id)
 		}
 		return &Response{Status: 204}, nil
@@ -36,29 +46,33 @@ func (d *definition[P]) remove(ctx context.Context, call *Call) (*Response, erro
 		if err != nil {
 			return nil, err
 		}
-		if err := call.Manager.authorize(ctx, call, d.permission(Remove, prev, prev), id, linked...); err != nil {
+		if err := call.Manager.authorizeLinked(ctx, call, permission, id, linked); err != nil {
 			return nil, err
 		}
 	}
 	if err := checkCondition(call, doc, found); err != nil {
 		return nil, err
 	}
-	if d.about().longDelete {
+	if d.longDelete() {
 		return d.startDelete(ctx, call, r, doc)
 	}
 	body, err := d.show(ctx, call, r)
 	if err != nil {
 		return nil, err
 	}
-	if err := call.Manager.deleteTree(ctx, call, d, doc); err != nil {
+	if err := call.Manager.deleteTree(ctx, call, doc.Key, doc.ETag); err != nil {
 		return nil, err
 	}
 	return &Response{Status: 200, Body: body}, nil
 }
 
-// startDelete marks the resource and leaves the rest to a durable operation.
+// startDelete marks the resource and leaves the rest to a durable operation. A deletion that is under way is joined.
 func (d *definition[P]) startDelete(ctx context.Context, call *Call, r *stored[P], doc store.Document) (*Response, error) {
 	operation := call.newOperation(r.ID, Remove)
+	if r.State == Deleting && r.Operation != "" {
+		operation.ID = r.Operation
+		return &Response{Status: 202, Header: operation.headers(call)}, nil
+	}
 	ops, err := operation.start()
 	if err != nil {
 		return nil, err
@@ -75,94 +89,101 @@ func (d *definition[P]) startDelete(ctx context.Context, call *Call, r *stored[P
 	return &Response{Status: 202, Header: operation.headers(call)}, nil
 }
 
-// deleteTree removes a resource with everything below it, children and extensions such as role assignments, in one
-// atomic change. Nothing is removed when one of them must not be.
-func (m *Manager) deleteTree(ctx context.Context, call *Call, t Type, doc store.Document) error {
-	type victim struct {
-		t   Type
-		doc store.Document
+// Remove deletes a resource, with everything below it, for a plane that has authorized the deletion itself. An absent one
+// gives NotFound, one that is needed Conflict.
+func (m *Manager) Remove(ctx context.Context, id resource.ID) error {
+	doc, err := m.Store.Get(ctx, id.Key())
+	if err != nil {
+		return err
 	}
-	victims := []victim{{t, doc}}
-	for kind, child := range m.types {
-		docs, err := m.Store.List(ctx, store.Query{Kind: kind, Prefix: doc.Key + "/"})
+	call := &Call{Method: "DELETE", Target: Target{ID: id, Type: id.Type()}, Manager: m}
+	return m.deleteTree(ctx, call, doc.Key, doc.ETag)
+}
+
+// victim is a document that goes with a deletion.
+type victim struct {
+	t   Type
+	doc store.Document
+}
+
+// deleteTree removes a resource with everything below it, children and extensions such as role assignments, in one
+// atomic change. Nothing is removed when one of them must not be. What others make below it at the same time is either
+// removed too or refused: nothing is left without its parent.
+func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string) error {
+	for attempt := 0; ; attempt++ {
+		root, err := m.Store.Get(ctx, key)
+		if resource.KindOf(err) == resource.NotFound || (err == nil && root.ETag != etag) {
+			return changedMeanwhile(key, nil)
+		}
 		if err != nil {
 			return err
 		}
-		for _, below := range docs {
-			victims = append(victims, victim{child, below})
+		victims, err := m.victims(ctx, root)
+		if err != nil {
+			return err
+		}
+		going := make(map[string]bool, len(victims))
+		for _, v := range victims {
+			going[v.doc.Key] = true
+		}
+		if err := m.checkUnused(ctx, key, going); err != nil {
+			return err
+		}
+		ops, err := deletion(ctx, call, victims)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, store.Vacant{Prefix: key + "/"}, store.Vacant{Prefix: referencesBelow(key)})
+		_, err = m.Store.Apply(ctx, ops...)
+		if err == nil {
+			return m.awaitDeleted(ctx, key)
+		}
+		if !conflicts(err) || attempt == maxRaces {
+			return changedMeanwhile(key, err)
+		}
+	}
+}
+
+// victims finds what lies at and below a document, what lies deepest first.
+func (m *Manager) victims(ctx context.Context, root store.Document) ([]victim, error) {
+	victims := []victim{{m.types[root.Kind], root}}
+	for kind, t := range m.types {
+		docs, err := m.Store.List(ctx, store.Query{Kind: kind, Prefix: root.Key + "/"})
+		if err != nil {
+			return nil, err
+		}
+		for _, doc := range docs {
+			victims = append(victims, victim{t, doc})
 		}
 	}
 	sort.Slice(victims, func(i, j int) bool { return victims[i].doc.Key > victims[j].doc.Key })
-	going := make(map[string]bool, len(victims))
-	for _, v := range victims {
-		going[v.doc.Key] = true
-	}
-	if err := m.checkUnused(ctx, going); err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	var ops []store.Op
-	add := func(op store.Op, key string) {
-		if !seen[key] {
-			seen[key] = true
-			ops = append(ops, op)
-		}
-	}
-	for _, v := range victims {
-		add(store.Delete{Key: v.doc.Key, IfMatch: v.doc.ETag}, v.doc.Key)
-		more, err := v.t.deletionOps(ctx, call, v.doc)
-		if err != nil {
-			return err
-		}
-		for _, op := range more {
-			if removal, ok := op.(store.Delete); ok {
-				add(op, removal.Key)
-			} else {
-				ops = append(ops, op)
-			}
-		}
-	}
-	if _, err := m.Store.Apply(ctx, ops...); err != nil {
-		id, parseErr := resource.ParseID(doc.Key)
-		if parseErr != nil {
-			return parseErr
-		}
-		return raced(err, id)
-	}
-	for _, v := range victims {
-		if err := v.t.deleted(ctx, call, v.doc); err != nil {
-			return err
-		}
-	}
-	return nil
+	return victims, nil
 }
 
-// checkUnused refuses a deletion when a resource that stays needs one that goes.
-func (m *Manager) checkUnused(ctx context.Context, going map[string]bool) error {
-	for kind, t := range m.types {
-		if !t.about().refers {
-			continue
+// deletion gives the ops that remove the victims with all that belongs to them, each document once.
+func deletion(ctx context.Context, call *Call, victims []victim) ([]store.Op, error) {
+	seen := map[string]bool{}
+	var ops []store.Op
+	add := func(op store.Op) {
+		if removal, ok := op.(store.Delete); ok {
+			if seen[removal.Key] {
+				return
+			}
+			seen[removal.Key] = true
 		}
-		docs, err := m.Store.List(ctx, store.Query{Kind: kind})
+		ops = append(ops, op)
+	}
+	for _, v := range victims {
+		add(store.Delete{Key: v.doc.Key, IfMatch: v.doc.ETag})
+		more, err := v.t.deletionOps(ctx, call, v.doc)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, doc := range docs {
-			if going[doc.Key] {
-				continue
-			}
-			needs, err := t.references(doc)
-			if err != nil {
-				return err
-			}
-			for _, id := range needs {
-				if going[id.Key()] {
-					return resource.Conflictf("ResourceInUse", "The resource '%s' is in use by '%s'; delete or change that first.", id, doc.Key)
-				}
-			}
+		for _, op := range more {
+			add(op)
 		}
 	}
-	return nil
+	return ops, nil
 }
 
 func (d *definition[P]) deletionOps(ctx context.Context, call *Call, doc store.Document) ([]store.Op, error) {
@@ -170,9 +191,19 @@ func (d *definition[P]) deletionOps(ctx context.Context, call *Call, doc store.D
 	if err != nil {
 		return nil, err
 	}
-	var ops []store.Op
+	ops, err := d.claimOps(ctx, call, nil, &r.Resource)
+	if err != nil {
+		return nil, err
+	}
 	if r.Identity.HasSystem() {
 		ops = append(ops, call.Manager.Identities.RemoveOps(r.Identity.PrincipalID)...)
+	}
+	if d.Deleted != nil {
+		later, err := forget(doc)
+		if err != nil {
+			return nil, err
+		}
+		ops = append(ops, later...)
 	}
 	if d.Deleting == nil {
 		return ops, nil
@@ -181,7 +212,60 @@ func (d *definition[P]) deletionOps(ctx context.Context, call *Call, doc store.D
 	return append(ops, more...), err
 }
 
-func (d *definition[P]) deleted(ctx context.Context, call *Call, doc store.Document) error {
+// deletedJob is the kind of the durable jobs that carry Deleted out; their body is the key of a claim of deletedKind.
+const deletedJob = "arm/deleted"
+
+// forgottenAttempts is how often Deleted is tried, for some hours.
+const forgottenAttempts = 60
+
+// gone is what the claim of a deleted resource holds.
+type gone struct {
+	Kind string          `json:"kind"`
+	Body json.RawMessage `json:"body"`
+}
+
+// forget gives the ops that begin the Deleted job.
+func forget(doc store.Document) ([]store.Op, error) {
+	body, err := json.Marshal(gone{Kind: doc.Kind, Body: doc.Body})
+	if err != nil {
+		return nil, err
+	}
+	key := deletedBelow(doc.Key) + "#" + doc.ETag
+	job, err := json.Marshal(key)
+	return []store.Op{
+		store.Put{Key: key, Kind: deletedKind, Body: body, IfMatch: store.None},
+		store.Enqueue{Kind: deletedJob, Body: job, MaxAttempts: forgottenAttempts},
+	}, err
+}
+
+func (m *Manager) runDeleted(ctx context.Context, job store.Job) error {
+	var key string
+	if err := json.Unmarshal(job.Body, &key); err != nil {
+		return store.Fatal{Err: err}
+	}
+	doc, err := m.Store.Get(ctx, key)
+	if resource.KindOf(err) == resource.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var what gone
+	if err := json.Unmarshal(doc.Body, &what); err != nil {
+		return store.Fatal{Err: err}
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(key, "/deleted"), "/#")
+	if t := m.types[what.Kind]; t != nil {
+		if err := t.deleted(ctx, store.Document{Key: id, Kind: what.Kind, Body: what.Body}); err != nil {
+			m.Log.Error("what a deleted resource had is not forgotten yet", "resource", id, "attempt", job.Attempt, "error", err)
+			return err
+		}
+	}
+	_, err = m.Store.Apply(ctx, store.Delete{Key: key})
+	return err
+}
+
+func (d *definition[P]) deleted(ctx context.Context, doc store.Document) error {
 	if d.Deleted == nil {
 		return nil
 	}
@@ -189,7 +273,25 @@ func (d *definition[P]) deleted(ctx context.Context, call *Call, doc store.Docum
 	if err != nil {
 		return err
 	}
-	return d.Deleted(ctx, call, &r.Resource)
+	return d.Deleted(ctx, &r.Resource)
+}
+
+// awaitDeleted waits a while for the Deleted jobs of what was removed, so that whoever deletes a resource can make it anew
+// at once. Should they take longer, the making is refused until they have ended.
+func (m *Manager) awaitDeleted(ctx context.Context, key string) error {
+	const most, pause = 5 * time.Second, 2 * time.Millisecond
+	for waited := time.Duration(0); waited < most; waited += pause {
+		docs, err := m.Store.List(ctx, store.Query{Kind: deletedKind, Prefix: deletedBelow(key), Limit: 1})
+		if err != nil || len(docs) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil // the deletion is committed all the same
+		case <-time.After(pause):
+		}
+	}
+	return nil
 }
 
 // Below lists the stored resources of one type under a scope, in the order of their ids.
@@ -198,5 +300,5 @@ func (m *Manager) Below(ctx context.Context, scope resource.ID, t resource.Type)
 	if scope.IsRoot() {
 		prefix = ""
 	}
-	return m.Store.List(ctx, store.Query{Kind: t.Key(), Prefix: strings.ToLower(prefix)})
+	return m.Store.List(ctx, store.Query{Kind: t.Key(), Prefix: prefix})
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 
 	"github.com/google/uuid"
@@ -29,7 +31,7 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("x-ms-client-request-id", given)
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	response, err := m.handle(w, r, call)
+	response, err := m.guarded(w, r, call)
 	if err != nil {
 		m.WriteError(w, err, call.RequestID)
 		return
@@ -54,6 +56,16 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Text is a response body that is plain text.
 type Text []byte
+
+// guarded turns a panic into an error that the log has whole, so that a fault of ours is answered like any other.
+func (m *Manager) guarded(w http.ResponseWriter, r *http.Request, call *Call) (response *Response, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("arm: panic: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	return m.handle(w, r, call)
+}
 
 func (m *Manager) handle(w http.ResponseWriter, r *http.Request, call *Call) (*Response, error) {
 	who, err := m.Authenticator.Authenticate(r.Context(), Bearer(r), ResourceManager)

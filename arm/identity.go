@@ -3,6 +3,8 @@ package arm
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/alvara-ml/alvara/resource"
@@ -36,7 +38,10 @@ func readIdentity(value any) (*Identity, error) {
 		}
 	}
 	entries := make(map[string]*UserAssignedEntry, len(identity.UserAssigned))
-	for text := range identity.UserAssigned {
+	for text, entry := range identity.UserAssigned {
+		if entry == nil { // null: not assigned
+			continue
+		}
 		id, err := resource.ParseID(text)
 		if err != nil || !id.Type().Is(UserAssignedIdentities) {
 			return nil, resource.Invalidf("InvalidIdentityId", "identity.userAssignedIdentities names %q, which is not the id of a user-assigned identity", text).At("identity.userAssignedIdentities")
@@ -50,8 +55,10 @@ func readIdentity(value any) (*Identity, error) {
 		return nil, resource.Invalidf("InvalidIdentity", "identity.userAssignedIdentities names identities and identity.type is %q; use 'UserAssigned' or 'SystemAssigned, UserAssigned'", identity.Type).At("identity.type")
 	}
 	switch {
-	case system && user:
+	case system && user && strings.Contains(identity.Type, " "): // namespaces differ here, and so do their clients
 		identity.Type = "SystemAssigned, UserAssigned"
+	case system && user:
+		identity.Type = "SystemAssigned,UserAssigned"
 	case system:
 		identity.Type = "SystemAssigned"
 	case user:
@@ -69,35 +76,62 @@ func readIdentity(value any) (*Identity, error) {
 // HasSystem tells whether the identity has a system-assigned part.
 func (i *Identity) HasSystem() bool { return i != nil && strings.HasPrefix(i.Type, "SystemAssigned") }
 
-// Has tells whether a user-assigned identity is among them.
-func (i *Identity) Has(id resource.ID) bool {
+// entry finds a user-assigned identity among them; nil when it is not.
+func (i *Identity) entry(id resource.ID) *UserAssignedEntry {
 	if i == nil {
-		return false
+		return nil
 	}
-	for text := range i.UserAssigned {
+	for text, entry := range i.UserAssigned {
 		if strings.EqualFold(text, id.String()) {
-			return true
+			return entry
 		}
 	}
-	return false
+	return nil
 }
 
-// identityRequirements: whoever newly assigns an identity must be allowed to. Identities that were there stay.
-func identityRequirements(next, prev *Identity) ([]Requirement, error) {
+// identityRequirements: whoever newly assigns an identity must be allowed to (MI-18). Those that were there stay, unless
+// another identity has come into being under the same id.
+func (m *Manager) identityRequirements(ctx context.Context, next, prev *Identity) ([]Requirement, error) {
 	if next == nil {
 		return nil, nil
 	}
 	var out []Requirement
-	for text := range next.UserAssigned {
+	for _, text := range slices.Sorted(maps.Keys(next.UserAssigned)) {
 		id, err := resource.ParseID(text)
 		if err != nil {
 			return nil, err
 		}
-		if !prev.Has(id) {
+		held := prev.entry(id)
+		if held == nil {
+			out = append(out, Requirement{Action: AssignAction, Scope: id})
+			continue
+		}
+		now, err := m.UserAssigned(ctx, id)
+		if resource.KindOf(err) == resource.Invalid { // deleted since; nothing is assigned anew
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if now != *held {
 			out = append(out, Requirement{Action: AssignAction, Scope: id})
 		}
 	}
 	return out, nil
+}
+
+// dropIdentities takes the user-assigned identities out of what a patch is merged into, when the patch sets a type without
+// them and says nothing else of them.
+func dropIdentities(now, patch map[string]any) {
+	given, _ := patch[sameName(patch, "identity")].(map[string]any)
+	kind, _ := given[sameName(given, "type")].(string)
+	_, named := given[sameName(given, "userAssignedIdentities")]
+	if kind == "" || named || strings.Contains(strings.ToLower(kind), "userassigned") {
+		return
+	}
+	if held, ok := now["identity"].(map[string]any); ok {
+		delete(held, "userAssignedIdentities")
+	}
 }
 
 // identities fills in the principals of a resource's identities and gives the ops that make or remove its own one.
@@ -137,6 +171,10 @@ func (d *definition[P]) identities(ctx context.Context, call *Call, change *Chan
 			return nil, err
 		}
 		found, err := call.Manager.UserAssigned(ctx, id)
+		if held := old.entry(id); held != nil && resource.KindOf(err) == resource.Invalid {
+			*entry = *held // it was deleted since, and stays named until somebody takes it off
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -32,6 +32,16 @@ func decodeObject(body []byte) (map[string]any, error) {
 	return object, nil
 }
 
+// ReadBody decodes an action's body, which must be one JSON object, into a Go value. Names that the value does not know, and
+// names that occur twice, are refused by name.
+func ReadBody(body []byte, into any) error {
+	object, err := decodeObject(body)
+	if err != nil {
+		return err
+	}
+	return decodeInto("", object, into, true)
+}
+
 // checkJSON refuses invalid JSON, more than one value, nesting beyond 100 levels, and names that occur twice in one
 // object: what a later layer would make of those is anybody's guess.
 func checkJSON(body []byte) error {
@@ -160,11 +170,15 @@ func decodeInto(field string, value any, into any, strict bool) error {
 	}
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
-		at := strings.TrimSuffix(field+"."+wrongType.Field, ".")
+		at := strings.Trim(field+"."+wrongType.Field, ".")
 		return resource.Invalidf("InvalidRequestContent", "%s is %s; %s was expected", at, article(wrongType.Value), goKind(wrongType.Type.String())).At(at)
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return resource.Invalidf("InvalidRequestContent", "%s has no field %s; check its spelling, or leave it out", field, name).At(field + "." + strings.Trim(name, `"`))
+		where := field
+		if where == "" {
+			where = "the request body"
+		}
+		return resource.Invalidf("InvalidRequestContent", "%s has no field %s; check its spelling, or leave it out", where, name).At(strings.TrimPrefix(field+"."+strings.Trim(name, `"`), "."))
 	}
 	if e, ok := resource.AsError(err); ok {
 		return e.At(field)

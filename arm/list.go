@@ -30,53 +30,91 @@ func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error)
 	if err != nil {
 		return nil, err
 	}
+	wanted := func(*Resource[P]) bool { return true }
+	if d.Listed != nil {
+		if wanted, err = d.Listed(call); err != nil {
+			return nil, err
+		}
+	}
 	filter := newVisibility(call, scope)
 	below := depth(scope, d.Type)
 	values := make([]any, 0, 16)
-	after := page.After
-	for {
+	last, more := "", false
+	for after := page.After; !more; {
 		docs, err := call.Manager.Store.List(ctx, store.Query{Kind: d.Type.Key(), Prefix: prefix, After: after, Limit: page.Size + 1})
 		if err != nil {
 			return nil, err
 		}
-		for i, doc := range docs {
+		for _, doc := range docs {
+			after = doc.Key
 			r, err := d.decode(doc)
 			if err != nil {
 				return nil, err
 			}
-			after = doc.Key
-			if (below > 0 && strings.Count(doc.Key[len(prefix)-1:], "/") != below) || (d.HideFromList != nil && d.HideFromList(&r.Resource, call)) {
+			if (below > 0 && strings.Count(doc.Key[len(prefix)-1:], "/") != below) || !wanted(&r.Resource) {
 				continue
 			}
 			if !filter.visible(d.permission(Read, &r.Resource, &r.Resource), r.ID) {
 				continue
 			}
+			if more = len(values) == page.Size; more {
+				break
+			}
 			body, err := d.show(ctx, call, r)
 			if err != nil {
 				return nil, err
 			}
-			values = append(values, body)
-			if len(values) == page.Size && (i+1 < len(docs)) {
-				return &Response{Status: 200, Body: page.Body(call, values, after)}, filter.record(ctx)
-			}
+			values, last = append(values, body), doc.Key
 		}
 		if len(docs) <= page.Size {
 			break
 		}
 	}
-	filter.fallback = d.permission(Read, &Resource[P]{Kind: call.query("kind")}, nil)
+	filter.fallback = d.listPermission(call, scope)
 	if err := filter.record(ctx); err != nil {
 		return nil, err
 	}
-	return &Response{Status: 200, Body: page.Body(call, values, "")}, nil
+	if !more {
+		last = ""
+	}
+	if len(values) == 0 && page.After == "" {
+		if err := call.Manager.checkScope(ctx, scope); err != nil {
+			return nil, err
+		}
+	}
+	return &Response{Status: 200, Body: page.Body(call, values, last)}, nil
+}
+
+// listPermission is what a list asks for when it has nothing to show.
+func (d *definition[P]) listPermission(call *Call, scope resource.ID) string {
+	if kind := call.query("kind"); kind != "" {
+		return d.permission(Read, &Resource[P]{Kind: kind}, nil)
+	}
+	return d.absent(call, Read, scope)
+}
+
+// checkScope tells an empty scope from one that is not there.
+func (m *Manager) checkScope(ctx context.Context, scope resource.ID) error {
+	exists, err := m.Exists(ctx, scope)
+	switch {
+	case err != nil || exists:
+		return err
+	case scope.Type().Is(resource.TypeSubscription):
+		return resource.NotFoundf("SubscriptionNotFound", "The subscription '%s' could not be found.", scope.Name())
+	case scope.Type().Is(resource.TypeResourceGroup):
+		return resource.NotFoundf("ResourceGroupNotFound", "Resource group '%s' could not be found.", scope.Name())
+	}
+	return resource.NotFoundf("ParentResourceNotFound", "The resource '%s' could not be found.", scope)
 }
 
 func (d *definition[P]) listElsewhere(ctx context.Context, call *Call) (*Response, error) {
 	filter := newVisibility(call, call.Target.ID)
-	filter.fallback = d.permission(Read, nil, nil)
-	filter.scopes = d.Scopes
+	filter.fallback = d.absent(call, Read, call.Target.ID)
 	items, err := d.List(ctx, call, call.Target.ID)
 	if err != nil {
+		if refused := filter.record(ctx); refused != nil { // who may not read learns nothing else
+			return nil, refused
+		}
 		return nil, err
 	}
 	values := make([]any, 0, len(items))
@@ -112,7 +150,6 @@ type visibility struct {
 	wide     map[string]bool // the actions that were asked on the scope itself
 	seen     *Requirement    // what let the first item through
 	fallback string          // the action to ask when nothing was let through
-	scopes   bool
 }
 
 func newVisibility(call *Call, scope resource.ID) *visibility {
@@ -155,13 +192,20 @@ type Page struct {
 	Size  int
 }
 
-// PageOf reads $top and $skipToken.
+// sizeParameters are the names under which clients say how large a page they want.
+var sizeParameters = []string{"$top", "pageSize", "$maxpagesize", "count"}
+
+// PageOf reads the size of a page and $skipToken.
 func PageOf(call *Call) (Page, error) {
 	page := Page{Size: defaultPage}
-	if top := call.query("$top"); top != "" {
-		n, err := strconv.Atoi(top)
+	for _, name := range sizeParameters {
+		size := call.query(name)
+		if size == "" {
+			continue
+		}
+		n, err := strconv.Atoi(size)
 		if err != nil || n < 1 {
-			return page, resource.Invalidf("InvalidParameter", "$top is %q; a number from 1 was expected", top).At("$top")
+			return page, resource.Invalidf("InvalidParameter", "%s is %q; a number from 1 was expected", name, size).At(name)
 		}
 		page.Size = min(n, largestPage)
 	}

@@ -2,8 +2,10 @@ package arm
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -55,17 +57,16 @@ type Type interface {
 	list(ctx context.Context, call *Call) (*Response, error)
 	act(ctx context.Context, call *Call) (*Response, error)
 	readPermission(doc store.Document) string
+	absent(call *Call, verb Verb, scope resource.ID) string
 	present(ctx context.Context, call *Call, doc store.Document) (map[string]any, error)
 	deletionOps(ctx context.Context, call *Call, doc store.Document) ([]store.Op, error)
-	deleted(ctx context.Context, call *Call, doc store.Document) error
-	references(doc store.Document) ([]resource.ID, error)
+	deleted(ctx context.Context, doc store.Document) error
 	provision(ctx context.Context, call *Call, doc store.Document, operation *Operation) ([]store.Op, error)
 }
 
 // about is what the manager needs to know of a type without its Go type.
 type about struct {
 	tracked, longDelete bool
-	refers              bool
 	operations          []string
 	apiVersions         []string
 }
@@ -83,6 +84,7 @@ func New(config Config, types []Type, views []View) *Manager {
 		m.types[t.name().Key()] = t
 	}
 	config.Store.Work(operationJob, 4, m.runOperation)
+	config.Store.Work(deletedJob, 2, m.runDeleted)
 	return m
 }
 
@@ -187,15 +189,20 @@ func (m *Manager) nearTypes(t resource.Type) string {
 	return strings.Join(names, ", ")
 }
 
-// authorize asks the guard for the verb's permission and then for every linked one, and answers with all that is
-// missing at once.
-func (m *Manager) authorize(ctx context.Context, call *Call, action string, scope resource.ID, linked ...Requirement) error {
-	if err := m.Guard.Check(ctx, m.ask(call, Requirement{Action: action, Scope: scope})); err != nil {
-		return err
-	}
-	var missing []*resource.Error
-	var first Requirement
+// authorize asks the guard for the verb's permission.
+func (m *Manager) authorize(ctx context.Context, call *Call, action string, scope resource.ID) error {
+	return m.Guard.Check(ctx, m.ask(call, Requirement{Action: action, Scope: scope}))
+}
+
+// authorizeLinked asks the guard for everything else that a request needs, once action on scope is allowed, and answers
+// with all that is missing at once.
+func (m *Manager) authorizeLinked(ctx context.Context, call *Call, action string, scope resource.ID, linked []Requirement) error {
+	var missing []Requirement
+	var details []*resource.Error
 	for _, requirement := range linked {
+		if slices.ContainsFunc(missing, requirement.same) {
+			continue
+		}
 		err := m.Guard.Check(ctx, m.ask(call, requirement))
 		if err == nil {
 			continue
@@ -204,28 +211,33 @@ func (m *Manager) authorize(ctx context.Context, call *Call, action string, scop
 		if !ok || refusal.Kind != resource.Forbidden {
 			return err
 		}
-		if len(missing) == 0 {
-			first = requirement
-		}
-		missing = append(missing, refusal)
+		missing, details = append(missing, requirement), append(details, refusal)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	var actions []string
-	for i, requirement := range linked {
-		for _, refusal := range missing {
-			if strings.Contains(refusal.Message, "'"+requirement.Action+"' over scope '"+requirement.Scope.String()+"'") {
-				actions = append(actions, "'"+linked[i].Action+"' on '"+requirement.Scope.String()+"'")
-				break
-			}
-		}
-	}
+	first := missing[0]
 	refusal := resource.Forbiddenf("LinkedAuthorizationFailed",
-		"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, it does not have permission to perform action %s on the linked scope(s) or the linked scope(s) are invalid.%s",
-		call.Who.Name, call.Who.ID, action, scope, strings.Join(actions, ", "), m.Guard.Cure(call.Who, first.Action, first.Data, first.Scope))
-	refusal.Details = missing
+		"The client '%s' with object id '%s' has permission to perform action '%s' on scope '%s'; however, it does not have permission to perform %s or the linked scope(s) are invalid.%s",
+		call.Who.Name, call.Who.ID, action, scope, linkedActions(missing), m.Guard.Cure(call.Who, first.Action, first.Data, first.Scope))
+	refusal.Details = details
 	return refusal
+}
+
+// linkedActions names what is missing, action by action, each with its scopes.
+func linkedActions(missing []Requirement) string {
+	var actions []string
+	scopes := map[string][]string{}
+	for _, requirement := range missing {
+		if scopes[requirement.Action] == nil {
+			actions = append(actions, requirement.Action)
+		}
+		scopes[requirement.Action] = append(scopes[requirement.Action], requirement.Scope.String())
+	}
+	for i, action := range actions {
+		actions[i] = fmt.Sprintf("action '%s' on the linked scope(s) '%s'", action, strings.Join(scopes[action], ","))
+	}
+	return strings.Join(actions, ", ")
 }
 
 func (m *Manager) ask(call *Call, requirement Requirement) guard.Request {
@@ -233,59 +245,6 @@ func (m *Manager) ask(call *Call, requirement Requirement) guard.Request {
 		Who: call.Who, Action: requirement.Action, Data: requirement.Data, Scopes: []resource.ID{requirement.Scope},
 		Plane: ResourceManager, RequestID: call.RequestID, Client: call.Client, Job: call.Job,
 	}
-}
-
-// view finds the view that a path matches.
-func (m *Manager) view(method, path string) (View, map[string]string, bool) {
-	segments := strings.Split(strings.Trim(path, "/"), "/")
-	for _, v := range m.views {
-		want := v.Method
-		if want == "" {
-			want = "GET"
-		}
-		if !strings.EqualFold(want, method) {
-			continue
-		}
-		if params, ok := matchPattern(v.Pattern, segments); ok {
-			return v, params, true
-		}
-	}
-	return View{}, nil, false
-}
-
-func matchPattern(pattern string, segments []string) (map[string]string, bool) {
-	words := strings.Split(strings.Trim(pattern, "/"), "/")
-	if len(words) != len(segments) {
-		return nil, false
-	}
-	params := map[string]string{}
-	for i, word := range words {
-		if name, ok := strings.CutPrefix(word, "{"); ok {
-			params[strings.TrimSuffix(name, "}")] = segments[i]
-		} else if !strings.EqualFold(word, segments[i]) {
-			return nil, false
-		}
-	}
-	return params, true
-}
-
-func (m *Manager) serveView(ctx context.Context, call *Call, view View, params map[string]string) (*Response, error) {
-	if view.Scope != nil {
-		call.Target.ID = view.Scope(params)
-	}
-	if view.Action != "" {
-		if err := m.authorize(ctx, call, view.Action, call.Target.ID); err != nil {
-			return nil, err
-		}
-	}
-	body, err := view.Run(ctx, call, params)
-	if err != nil {
-		return nil, err
-	}
-	if response, ok := body.(*Response); ok {
-		return response, nil
-	}
-	return &Response{Status: 200, Body: body}, nil
 }
 
 // Visible tells whether a stored resource may be shown to the caller.

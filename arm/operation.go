@@ -24,9 +24,15 @@ type Operation struct {
 	StartTime time.Time   `json:"startTime"`
 	EndTime   *time.Time  `json:"endTime,omitempty"`
 	Error     *wireError  `json:"error,omitempty"`
+	// ErrorKind gives the failure its status again.
+	ErrorKind resource.Kind `json:"errorKind,omitempty"`
 }
 
 const (
+	// An operation's own faults are tried a few times before it is Failed. Its outcome is recorded however long that takes.
+	operationAttempts = 5
+	recordAttempts    = 100
+
 	operationJob  = "arm/operation"
 	operationKind = "arm/operations"
 	inProgress    = "InProgress"
@@ -48,7 +54,7 @@ func (o *Operation) start() ([]store.Op, error) {
 		return nil, err
 	}
 	body, err := json.Marshal(o.ID)
-	return []store.Op{put, store.Enqueue{Kind: operationJob, Body: body}}, err
+	return []store.Op{put, store.Enqueue{Kind: operationJob, Body: body, MaxAttempts: recordAttempts}}, err
 }
 
 func (o *Operation) put() (store.Put, error) {
@@ -91,10 +97,15 @@ func readOperation(ctx context.Context, call *Call, id string) (*Operation, Type
 		return nil, nil, err
 	}
 	t := m.types[operation.Resource.Type().Key()]
-	if operation.Caller != call.Who.ID {
-		if err := m.authorize(ctx, call, t.readPermission(store.Document{Body: []byte("{}")}), operation.Resource); err != nil {
-			return nil, nil, err
-		}
+	if operation.Caller == call.Who.ID {
+		return operation, t, nil
+	}
+	permission := t.absent(call, Read, operation.Resource)
+	if doc, err := m.Store.Get(ctx, operation.Resource.Key()); err == nil {
+		permission = t.readPermission(doc)
+	}
+	if err := m.authorize(ctx, call, permission, operation.Resource); err != nil {
+		return nil, nil, resource.NotFoundf("OperationNotFound", "There is no operation '%s'.", id).Because(err)
 	}
 	return operation, t, nil
 }
@@ -130,7 +141,7 @@ func operationResult(ctx context.Context, call *Call, params map[string]string) 
 	case operation.Status == inProgress:
 		return &Response{Status: 202, Header: operation.headers(call)}, nil
 	case operation.Error != nil:
-		return nil, operation.Error.restore()
+		return nil, operation.Error.restore(operation.ErrorKind)
 	case operation.Verb == Remove:
 		return &Response{Status: 200}, nil
 	}
@@ -156,14 +167,14 @@ func (m *Manager) runOperation(ctx context.Context, job store.Job) error {
 		return nil
 	}
 	ops, err := m.perform(ctx, operation)
-	if err != nil && resource.KindOf(err) == resource.Internal && !job.Last() {
+	if err != nil && retried(err) && job.Attempt < operationAttempts {
 		m.Log.Warn("operation will be tried again", "operation", id, "resource", operation.Resource.String(), "attempt", job.Attempt, "error", err)
 		return err
 	}
 	now := m.Clock().UTC()
 	operation.Status, operation.EndTime = Succeeded, &now
 	if err != nil {
-		operation.Status, operation.Error = Failed, m.wire(err, operation.RequestID)
+		operation.Status, operation.Error, operation.ErrorKind = Failed, m.wire(err, operation.RequestID), resource.KindOf(err)
 		if ops, err = m.markFailed(ctx, operation); err != nil {
 			return err
 		}
@@ -174,6 +185,12 @@ func (m *Manager) runOperation(ctx context.Context, job store.Job) error {
 	}
 	_, err = m.Store.Apply(ctx, append([]store.Op{put}, ops...)...)
 	return err
+}
+
+// retried tells whether trying again may help: a fault of ours, or a race that was lost.
+func retried(err error) bool {
+	e, ok := resource.AsError(err)
+	return !ok || e.Kind == resource.Internal || e.Kind == resource.Unavailable || e.Code == codeRaced
 }
 
 // perform does the operation's work as the one who asked for it and gives the ops that record the result.
@@ -194,7 +211,7 @@ func (m *Manager) perform(ctx context.Context, operation *Operation) ([]store.Op
 	}
 	if operation.Verb == Remove {
 		call.Method = "DELETE"
-		return nil, m.deleteTree(ctx, call, t, doc)
+		return nil, m.deleteTree(ctx, call, doc.Key, doc.ETag)
 	}
 	return t.provision(ctx, call, doc, operation)
 }
@@ -207,13 +224,21 @@ func (d *definition[P]) provision(ctx context.Context, call *Call, doc store.Doc
 	if r.Operation != operation.ID {
 		return nil, nil // a later write has taken over
 	}
+	before, err := d.decode(doc)
+	if err != nil {
+		return nil, err
+	}
 	ops, err := d.Provision(ctx, call, &r.Resource)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := d.claimOps(ctx, call, &r.Resource, &before.Resource)
 	if err != nil {
 		return nil, err
 	}
 	r.State, r.Failure = Succeeded, nil
 	body, err := d.encode(r)
-	return append(ops, store.Put{Key: doc.Key, Kind: doc.Kind, Body: body, IfMatch: doc.ETag}), err
+	return append(append(ops, claims...), store.Put{Key: doc.Key, Kind: doc.Kind, Body: body, IfMatch: doc.ETag}), err
 }
 
 // markFailed gives the op that writes the failure into the resource.
@@ -228,6 +253,10 @@ func (m *Manager) markFailed(ctx context.Context, operation *Operation) ([]store
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(doc.Body, &fields); err != nil {
 		return nil, err
+	}
+	var owner string
+	if _ = json.Unmarshal(fields["operation"], &owner); owner != operation.ID {
+		return nil, nil // a later write has taken over
 	}
 	if fields["state"], err = json.Marshal(Failed); err != nil {
 		return nil, err

@@ -59,7 +59,6 @@ const (
 	Read   Verb = "read"
 	Write  Verb = "write"
 	Remove Verb = "delete"
-	Act    Verb = "action"
 )
 
 // Requirement is one more permission that a request needs: a linked scope.
@@ -67,6 +66,10 @@ type Requirement struct {
 	Action string
 	Data   bool
 	Scope  resource.ID
+}
+
+func (r Requirement) same(other Requirement) bool {
+	return r.Action == other.Action && r.Data == other.Data && r.Scope.Equal(other.Scope)
 }
 
 // Call is a request on its way through the pipeline: who asks for what.
@@ -100,6 +103,7 @@ type Spec[P any] struct {
 	Name       *regexp.Regexp // legal names; nil for the usual rule
 	NameRule   string         // the rule in words
 	GlobalName bool           // the name must be unused by any resource of the type, in any group
+	Permanent  bool           // it goes with its parent, and cannot be deleted by itself
 	Created    int            // the status of a creating PUT; 201 when zero
 	Replaced   int            // the status of a replacing PUT; 200 when zero
 	ReadOnly   bool           // no PUT, PATCH or DELETE
@@ -107,7 +111,14 @@ type Spec[P any] struct {
 	// ImplicitParent: the direct parent need not exist, because Commit makes it (a version makes its container).
 	ImplicitParent bool
 	APIVersions    []string // what the provider's list shows; any well-formed version is served
-	HideFromList   func(*Resource[P], *Call) bool
+	// Listed reads a list's query and gives the function that tells which resources it asks for; nil shows all.
+	Listed func(call *Call) (func(r *Resource[P]) bool, error)
+	// Unique gives a text that no two resources of the type may share, beside their ids; "" for none. Validate words the
+	// refusal; this makes it hold when two are written at once.
+	Unique func(r *Resource[P]) string
+	// Kinds are the kinds of resource that have permissions of their own. Where there is no resource, having the
+	// permission for any kind is enough to be told so.
+	Kinds []string
 
 	// PermissionType replaces Type in the derived permissions: versions of a feature set share the set's.
 	PermissionType string
@@ -121,8 +132,6 @@ type Spec[P any] struct {
 	Validate func(ctx context.Context, change *Change[P]) error
 	// Commit gives more ops that are committed with the write, in one atomic change.
 	Commit func(ctx context.Context, change *Change[P]) ([]store.Op, error)
-	// Written runs once the write is committed.
-	Written func(ctx context.Context, change *Change[P]) error
 	// Provision is the long part of a write: a durable operation that survives a restart and may run more than once. It
 	// acts as the caller, through call.Manager, and may change r's properties, which are saved, together with the ops that
 	// it returns, when it succeeds.
@@ -131,13 +140,15 @@ type Spec[P any] struct {
 	NeedsProvision func(change *Change[P]) bool
 	// Deleting checks a deletion and gives more ops that are committed with it.
 	Deleting func(ctx context.Context, call *Call, r *Resource[P]) ([]store.Op, error)
-	// Deleted runs once the deletion is committed.
-	Deleted func(ctx context.Context, call *Call, r *Resource[P]) error
+	// Deleted forgets what a resource had outside of the store. It is a durable job that begins when the deletion is
+	// committed, survives a restart and may run more than once; until it has ended, no resource of the same id can be made.
+	Deleted func(ctx context.Context, r *Resource[P]) error
 	// References gives the resources that this one needs: they cannot be deleted while it is there.
-	References func(r *Resource[P]) []resource.ID
+	References func(call *Call, r *Resource[P]) []resource.ID
 	// Present changes a copy of the resource before it is shown.
 	Present func(ctx context.Context, call *Call, r *Resource[P])
-	// Find and List replace the stored documents for types whose items live elsewhere, such as built-in roles.
+	// Find and List replace the stored documents for types whose items live elsewhere, such as built-in roles. An item that
+	// Find gives with an ETag is stored as well, under Key.
 	Find func(ctx context.Context, call *Call, id resource.ID) (*Resource[P], bool, error)
 	List func(ctx context.Context, call *Call, scope resource.ID) ([]*Resource[P], error)
 	// Key replaces the document key, which is the id's.
@@ -151,8 +162,6 @@ type Action[P any] struct {
 	Name       string
 	Method     string // POST when empty
 	Permission string // full action; "" derives "{PermissionType or Type}/{Name}/action"
-	Data       bool
-	Linked     func(ctx context.Context, call *Call, r *Resource[P]) ([]Requirement, error)
 	Run        func(ctx context.Context, call *Call, r *Resource[P]) (any, error)
 	Status     int // 200 when zero
 }

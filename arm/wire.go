@@ -13,7 +13,6 @@ type wireError struct {
 	Message string       `json:"message"`
 	Target  string       `json:"target,omitempty"`
 	Details []*wireError `json:"details,omitempty"`
-	Kind    string       `json:"kind,omitempty"` // only in stored operations, to restore the status
 }
 
 // kinds gives each kind of error its HTTP status and a code for those that have none.
@@ -61,9 +60,15 @@ func shape(e *resource.Error) *wireError {
 }
 
 // restore makes an error of a stored one again.
-func (w *wireError) restore() error {
-	e := resource.Conflictf(w.Code, "%s", w.Message)
+func (w *wireError) restore(kind resource.Kind) error {
+	if kind == resource.Internal {
+		kind = resource.Conflict // said once already, with the request id that the log has it under
+	}
+	e := resource.Errorf(kind, w.Code, "%s", w.Message)
 	e.Target = w.Target
+	for _, detail := range w.Details {
+		e.Details = append(e.Details, resource.Errorf(kind, detail.Code, "%s", detail.Message))
+	}
 	return e
 }
 

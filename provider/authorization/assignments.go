@@ -42,6 +42,15 @@ func Assignments() arm.Type {
 		Validate: validateAssignment,
 		Deleting: deletingAssignment,
 		List:     listAssignments,
+		Present:  presentAssignment,
+		Unique:   grantOf,
+		References: func(call *arm.Call, r *arm.Resource[Assignment]) []resource.ID {
+			role := call.Manager.Guard.Access.Snapshot().Role(roleName(r.Properties.RoleDefinitionID))
+			if role == nil || role.BuiltIn {
+				return nil
+			}
+			return []resource.ID{resource.Root.Extension(string(definitionType), role.ID)}
+		},
 	})
 }
 
@@ -92,8 +101,22 @@ func validateAssignment(_ context.Context, change *arm.Change[Assignment]) error
 	return nil
 }
 
-func sameRole(a, b string) bool {
-	return strings.EqualFold(a[strings.LastIndex(a, "/")+1:], b[strings.LastIndex(b, "/")+1:])
+// roleName is the GUID at the end of a role definition's id.
+func roleName(id string) string { return strings.ToLower(id[strings.LastIndex(id, "/")+1:]) }
+
+func sameRole(a, b string) bool { return roleName(a) == roleName(b) }
+
+// grantOf is what no two assignments may share: one principal holds one role at a scope once.
+func grantOf(r *arm.Resource[Assignment]) string {
+	scope, _ := r.ID.ExtensionOf()
+	return scope.Key() + "|" + roleName(r.Properties.RoleDefinitionID) + "|" + r.Properties.PrincipalID
+}
+
+// presentAssignment shows that an assignment's principal was deleted.
+func presentAssignment(_ context.Context, call *arm.Call, r *arm.Resource[Assignment]) {
+	if _, known := call.Manager.Identities.Lookup(r.Properties.PrincipalID); !known {
+		r.Properties.PrincipalType = "Unknown"
+	}
 }
 
 // roleOf finds the role that a roleDefinitionId names.
@@ -134,11 +157,24 @@ func deletingAssignment(_ context.Context, call *arm.Call, r *arm.Resource[Assig
 		return nil, nil
 	}
 	const write = "Microsoft.Authorization/roleAssignments/write"
-	granters := call.Manager.Guard.Access.Snapshot().Who(write, false, scope)
-	if len(granters) == 1 && granters[0].ID.Equal(r.ID) {
+	ours, other := false, resource.Root
+	for _, granter := range call.Manager.Guard.Access.Snapshot().Who(write, false, scope) {
+		_, known := call.Manager.Identities.Lookup(granter.PrincipalID)
+		switch {
+		case granter.ID.Equal(r.ID):
+			ours = true
+		case known && other.IsRoot():
+			other = granter.ID
+		}
+	}
+	switch {
+	case !ours:
+		return nil, nil
+	case other.IsRoot():
 		return nil, resource.Conflictf("LastRBACAdminAssignment", "Cannot delete the last RBAC admin assignment: nobody could assign roles at '%s' any more. Assign Owner or User Access Administrator to somebody else first.", scope)
 	}
-	return nil, nil
+	// Two who delete each other's last but one must not both succeed.
+	return []store.Op{store.Expect{Key: other.Key(), IfMatch: store.Any}}, nil
 }
 
 var (
@@ -204,15 +240,13 @@ func readAssignment(ctx context.Context, call *arm.Call, assignment *access.Assi
 	if err := json.Unmarshal(doc.Body, &r); err != nil {
 		return nil, err
 	}
-	if _, known := call.Manager.Identities.Lookup(r.Properties.PrincipalID); !known {
-		r.Properties.PrincipalType = "Unknown" // its principal was deleted
-	}
+	r.ETag = doc.ETag
 	return &r, nil
 }
 
 func toAssignment(id resource.ID, p Assignment) access.Assignment {
 	return access.Assignment{
-		ID: id, RoleID: strings.ToLower(p.RoleDefinitionID[strings.LastIndex(p.RoleDefinitionID, "/")+1:]), PrincipalID: p.PrincipalID,
+		ID: id, RoleID: roleName(p.RoleDefinitionID), PrincipalID: p.PrincipalID,
 		PrincipalType: p.PrincipalType, Scope: p.Scope, Created: p.CreatedOn, CreatedBy: p.CreatedBy,
 	}
 }

@@ -46,13 +46,20 @@ type Permission struct {
 func Definitions() arm.Type {
 	return arm.Define(arm.Spec[Definition]{
 		Type: definitionType, APIVersions: apiVersions, Scopes: true,
+		Created: 201, Replaced: 201, // clients take no other answer, for updates too
 		Name: guid, NameRule: "a GUID",
-		Key:    func(id resource.ID) string { return definitionKey(id.Name()) },
-		Find:   findDefinition,
+		Key:  func(id resource.ID) string { return definitionKey(id.Name()) },
+		Find: findDefinition,
+		Present: func(_ context.Context, call *arm.Call, r *arm.Resource[Definition]) {
+			if scope, _ := call.Target.ID.ExtensionOf(); r.ID.Subscription() == "" && scope.Subscription() != "" {
+				r.ID = resource.MustParseID("/subscriptions/"+scope.Subscription()).Extension(string(definitionType), r.Name)
+			}
+		},
 		List:   listDefinitions,
 		Linked: writeOnEveryScope, LinkedDelete: deleteOnEveryScope,
 		Validate: validateDefinition,
 		Deleting: deletingDefinition,
+		Unique:   func(r *arm.Resource[Definition]) string { return r.Properties.RoleName },
 	})
 }
 
@@ -157,7 +164,7 @@ func anyBelow(role *access.Role, scope resource.ID) bool {
 // writeOnEveryScope: a role that can be assigned at a scope is a matter of that scope's administrators.
 func writeOnEveryScope(_ context.Context, change *arm.Change[Definition]) ([]arm.Requirement, error) {
 	out := onEveryScope(change.Next.Properties, "write")
-	if change.Prev != nil {
+	if change.Prev != nil && change.Prev.Properties.Type != "BuiltInRole" { // nobody may change those, whatever they hold
 		out = append(out, onEveryScope(change.Prev.Properties, "write")...)
 	}
 	return out, nil
@@ -165,7 +172,7 @@ func writeOnEveryScope(_ context.Context, change *arm.Change[Definition]) ([]arm
 
 func deleteOnEveryScope(_ context.Context, _ *arm.Call, r *arm.Resource[Definition]) ([]arm.Requirement, error) {
 	if r.Properties.Type == "BuiltInRole" {
-		return nil, nil
+		return nil, resource.Forbiddenf("RoleDefinitionBuiltIn", "'%s' is a built-in role and cannot be deleted", r.Properties.RoleName)
 	}
 	return onEveryScope(r.Properties, "delete"), nil
 }
@@ -202,11 +209,7 @@ func validateDefinition(_ context.Context, change *arm.Change[Definition]) error
 }
 
 func deletingDefinition(_ context.Context, call *arm.Call, r *arm.Resource[Definition]) ([]store.Op, error) {
-	snapshot := call.Manager.Guard.Access.Snapshot()
-	if role := snapshot.Role(r.ID.Name()); role != nil && role.BuiltIn {
-		return nil, resource.Forbiddenf("RoleDefinitionBuiltIn", "'%s' is a built-in role and cannot be deleted", role.Name)
-	}
-	if uses := snapshot.RoleUses(r.ID.Name()); uses > 0 {
+	if uses := call.Manager.Guard.Access.Snapshot().RoleUses(r.ID.Name()); uses > 0 {
 		return nil, resource.Conflictf("RoleDefinitionHasAssignments", "There are existing role assignments referencing role (code: RoleDefinitionHasAssignments): %d of them. Delete those first; alvara role assignment list --all --role %s shows them.", uses, r.ID.Name())
 	}
 	return nil, nil

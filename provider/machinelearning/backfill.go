@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sort"
 	"strconv"
@@ -69,16 +68,7 @@ func readBackfill(body []byte) (backfillRequest, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return request, nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&request); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			return request, resource.Invalidf("InvalidRequestContent", "%s is of the wrong type: %s", wrong.Field, wrong.Value).At(wrong.Field)
-		}
-		return request, resource.Invalidf("InvalidRequestContent", "the request body cannot be read: %v", err)
-	}
-	return request, nil
+	return request, arm.ReadBody(body, &request)
 }
 
 // windowOf reads the bounds of a window; a missing one is zero, and both missing give nil.
@@ -158,7 +148,8 @@ func (d Deps) submit(ctx context.Context, call *arm.Call, r *arm.Resource[Featur
 	if err != nil {
 		return nil, err
 	}
-	_, err = call.Manager.Store.Apply(ctx, append(ops, put)...)
+	ops = append(ops, put, store.Expect{Key: r.ID.Key(), IfMatch: store.Any})
+	_, err = call.Manager.Store.Apply(ctx, ops...)
 	return ids, err
 }
 
@@ -196,7 +187,7 @@ func (d Deps) tasks(ctx context.Context, call *arm.Call, r *arm.Resource[Feature
 		if onlineWindows, err = l.Online.Select(window, statuses); err != nil {
 			return nil, err
 		}
-		if onlineWindows, err = pendingOffline(onlineWindows, l, offline); err != nil {
+		if onlineWindows, err = bootstrappable(onlineWindows, offlineWindows, l, offline); err != nil {
 			return nil, err
 		}
 	}
@@ -215,8 +206,9 @@ func fill(w *ledger.Window, span ledger.Window) *ledger.Window {
 	return &out
 }
 
-// pendingOffline leaves out, of windows to be put online from the offline store, what another job is computing there.
-func pendingOffline(windows []ledger.Window, l ledgers, offline bool) ([]ledger.Window, error) {
+// bootstrappable leaves, of windows to be put online from the offline store, what is Complete there or is computed there by
+// the same request: what the offline store lacks must never count as put online.
+func bootstrappable(windows, offlineWindows []ledger.Window, l ledgers, offline bool) ([]ledger.Window, error) {
 	if !offline {
 		return windows, nil
 	}
@@ -227,12 +219,29 @@ func pendingOffline(windows []ledger.Window, l ledgers, offline bool) ([]ledger.
 			return nil, err
 		}
 		for _, interval := range intervals {
-			if interval.Status != ledger.Pending {
+			if interval.Status == ledger.Complete {
 				out = append(out, interval.Window)
+				continue
+			}
+			for _, computed := range offlineWindows {
+				if part, some := common(interval.Window, computed); some {
+					out = append(out, part)
+				}
 			}
 		}
 	}
 	return out, nil
+}
+
+// common is what two windows share.
+func common(a, b ledger.Window) (ledger.Window, bool) {
+	if a.Start.Before(b.Start) {
+		a.Start = b.Start
+	}
+	if b.End.Before(a.End) {
+		a.End = b.End
+	}
+	return a, a.Start.Before(a.End)
 }
 
 // overlay cuts two lists of windows against each other, so that each piece is wanted by one store or by both.
@@ -275,6 +284,9 @@ func overlay(offline, online []ledger.Window) []task {
 
 // tasksOfJob repeats a failed or cancelled job.
 func tasksOfJob(ctx context.Context, call *arm.Call, r *arm.Resource[FeatureSetVersion], name string, l ledgers, offline, online bool) ([]task, error) {
+	if !assetName.MatchString(name) {
+		return nil, resource.Invalidf("UserError", "jobId is %q, which is no name of a job.", name).At("jobId")
+	}
 	doc, err := call.Manager.Store.Get(ctx, storeOf(r.ID).Child("jobs", name).Key())
 	if resource.KindOf(err) == resource.NotFound {
 		return nil, resource.Invalidf("UserError", "There is no job %q in this feature store.", name).At("jobId")

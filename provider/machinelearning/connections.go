@@ -27,6 +27,7 @@ type Connection struct {
 func (d Deps) Connections() arm.Type {
 	return arm.Define(arm.Spec[Connection]{
 		Type: connectionType, APIVersions: apiVersions, Created: 200, Name: assetName, NameRule: assetNameRule,
+		Listed: connectionsListed,
 		Validate: func(_ context.Context, change *arm.Change[Connection]) error {
 			p := &change.Next.Properties
 			switch p.AuthType {

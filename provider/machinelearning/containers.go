@@ -32,7 +32,10 @@ func assetContainer(t resource.Type, permissions string) arm.Type {
 			}
 			return nil
 		},
-		HideFromList: func(r *arm.Resource[Asset], call *arm.Call) bool { return hidden(r.Properties.IsArchived, call) },
+		Listed: assetsListed(func(r *arm.Resource[Asset]) listed {
+			p := r.Properties
+			return listed{"", p.Description, p.Tags, p.IsArchived}
+		}),
 	})
 }
 

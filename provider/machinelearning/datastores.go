@@ -33,6 +33,7 @@ func (d Deps) Datastores() arm.Type {
 		Type: datastoreType, APIVersions: apiVersions, Strict: true,
 		Name: assetName, NameRule: assetNameRule,
 		Validate: validateDatastore,
+		Listed:   datastoresListed,
 		Actions: []arm.Action[Datastore]{{
 			Name: "listSecrets", Permission: string(datastoreType) + "/listSecrets/action",
 			Run: func(_ context.Context, _ *arm.Call, r *arm.Resource[Datastore]) (any, error) {

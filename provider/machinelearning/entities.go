@@ -42,9 +42,10 @@ func (d Deps) EntityVersions() arm.Type {
 			}
 			return withContainer(ctx, change.Call, change.Next.ID, entityType)
 		},
-		HideFromList: func(r *arm.Resource[EntityVersion], call *arm.Call) bool {
-			return hidden(r.Properties.archived(), call)
-		},
+		Listed: assetsListed(func(r *arm.Resource[EntityVersion]) listed {
+			p := r.Properties
+			return listed{p.Stage, p.Description, p.Tags, p.archived()}
+		}),
 	})
 }
 

@@ -88,13 +88,14 @@ func (d Deps) FeatureSetVersions() arm.Type {
 			return withContainer(ctx, change.Call, change.Next.ID, featureSetType)
 		},
 		Deleting: forgetLedger,
-		Deleted: func(ctx context.Context, _ *arm.Call, r *arm.Resource[FeatureSetVersion]) error {
+		Deleted: func(ctx context.Context, r *arm.Resource[FeatureSetVersion]) error {
 			return d.DropOnline(ctx, r.ID)
 		},
-		References: entitiesOf,
-		HideFromList: func(r *arm.Resource[FeatureSetVersion], call *arm.Call) bool {
-			return hidden(r.Properties.archived(), call)
-		},
+		References: referencesOfSet,
+		Listed: assetsListed(func(r *arm.Resource[FeatureSetVersion]) listed {
+			p := r.Properties
+			return listed{p.Stage, p.Description, p.Tags, p.archived()}
+		}),
 		Actions: []arm.Action[FeatureSetVersion]{
 			{Name: "backfill", Permission: featureSetPermissions + "/action", Run: d.backfill},
 			{Name: "dataIntervals", Method: "GET", Permission: featureSetPermissions + "/read", Run: dataIntervals},
@@ -223,12 +224,16 @@ func entityID(set resource.ID, text string) (resource.ID, error) {
 	return resource.Root, resource.Invalidf("InvalidEntityReference", "properties.entities names %q; azureml:{entity}:{version} was expected", text).At("properties.entities")
 }
 
-func entitiesOf(r *arm.Resource[FeatureSetVersion]) []resource.ID {
+// referencesOfSet: a version needs its entities, and the datastore that its source is in.
+func referencesOfSet(_ *arm.Call, r *arm.Resource[FeatureSetVersion]) []resource.ID {
 	var out []resource.ID
 	for _, text := range r.Properties.Entities {
 		if id, err := entityID(r.ID, text); err == nil {
 			out = append(out, id)
 		}
+	}
+	if parsed, _, err := r.Properties.Parsed(); err == nil && parsed.Source.Datastore != "" {
+		out = append(out, storeOf(r.ID).Child("datastores", parsed.Source.Datastore))
 	}
 	return out
 }

@@ -64,8 +64,9 @@ func (j Job) ended() bool {
 func (d Deps) Jobs() arm.Type {
 	return arm.Define(arm.Spec[Job]{
 		Type: jobType, APIVersions: apiVersions, ReadOnly: true,
-		HideFromList: hideJob,
-		Present:      func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) { r.Properties.Work = nil },
+		Listed:  jobsListed,
+		Deleted: func(_ context.Context, r *arm.Resource[Job]) error { d.Cancel(r.ID); return nil },
+		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) { r.Properties.Work = nil },
 		Actions: []arm.Action[Job]{
 			{Name: "cancel", Permission: string(jobType) + "/cancel/action", Status: 202, Run: d.cancelJob},
 			{Name: "logs", Method: "GET", Permission: string(jobType) + "/read", Run: d.jobLog},
@@ -73,35 +74,56 @@ func (d Deps) Jobs() arm.Type {
 	})
 }
 
-// hideJob applies the filters of the job list: properties=name=value,… , jobType and tag.
-func hideJob(r *arm.Resource[Job], call *arm.Call) bool {
-	if t := call.QueryValue("jobType"); t != "" && !strings.EqualFold(t, r.Properties.JobType) {
-		return true
-	}
-	for _, pair := range strings.Split(call.QueryValue("properties"), ",") {
-		name, want, given := strings.Cut(strings.TrimSpace(pair), "=")
-		if given && !strings.EqualFold(r.Properties.Properties[name], want) {
-			return true
-		}
-	}
-	return false
-}
-
 func (d Deps) cancelJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job]) (any, error) {
-	if r.Properties.ended() {
-		return nil, resource.Invalidf("JobAlreadyEnded", "The job %s has ended already: %s.", r.Name, r.Properties.Status)
-	}
-	r.Properties.Status = jobCancelRequested
-	put, err := arm.Document(r)
+	err := updateJob(ctx, call.Manager.Store, r.ID, func(j *Job) ([]store.Op, error) {
+		if j.ended() {
+			return nil, resource.Invalidf("JobAlreadyEnded", "The job %s has ended already: %s.", r.Name, j.Status)
+		}
+		j.Status = jobCancelRequested
+		return nil, nil
+	})
 	if err != nil {
-		return nil, err
-	}
-	put.IfMatch = r.ETag
-	if _, err := call.Manager.Store.Apply(ctx, put); err != nil {
 		return nil, err
 	}
 	d.Cancel(r.ID)
 	return nil, nil
+}
+
+// updateJob changes a job together with the ops that change gives, and repeats it when somebody else changed any of it
+// at the same time.
+func updateJob(ctx context.Context, st store.Store, id resource.ID, change func(*Job) ([]store.Op, error)) error {
+	for attempt := 0; ; attempt++ {
+		job, err := readJob(ctx, st, id)
+		if err != nil {
+			return err
+		}
+		ops, err := change(&job.Properties)
+		if err != nil {
+			return err
+		}
+		put, err := arm.Document(job)
+		if err != nil {
+			return err
+		}
+		put.IfMatch = job.ETag
+		_, err = st.Apply(ctx, append(ops, put)...)
+		if kind := resource.KindOf(err); err == nil || attempt == 50 || (kind != resource.PreconditionFailed && kind != resource.Conflict) {
+			return err
+		}
+	}
+}
+
+func readJob(ctx context.Context, st store.Store, id resource.ID) (*arm.Resource[Job], error) {
+	doc, err := st.Get(ctx, id.Key())
+	if err != nil {
+		return nil, err
+	}
+	r := &arm.Resource[Job]{}
+	if err := json.Unmarshal(doc.Body, r); err != nil {
+		return nil, err
+	}
+	r.ETag = doc.ETag
+	return r, nil
 }
 
 // jobLog gives a job's log from ?offset=; the header x-alvara-next-offset says where to go on.
@@ -153,12 +175,34 @@ func (l ledgers) put(version resource.ID) (store.Put, error) {
 	return store.Put{Key: ledgerKey(version), Kind: ledgerKind, Body: body, IfMatch: l.Revision}, err
 }
 
+// forgetLedger removes the ledger with its version. A version that a job is materializing stays, unless all of its store
+// goes, which takes the jobs along.
 func forgetLedger(ctx context.Context, call *arm.Call, r *arm.Resource[FeatureSetVersion]) ([]store.Op, error) {
 	l, err := readLedgers(ctx, call.Manager.Store, r.ID)
-	if err != nil || l.Revision == store.None {
+	if err != nil {
 		return nil, err
 	}
-	return []store.Op{store.Delete{Key: ledgerKey(r.ID)}}, nil
+	below := strings.HasPrefix(call.Target.Type.Key(), featureSetType.Key())
+	if job := l.pending(); job != "" && below {
+		return nil, resource.Conflictf("FeatureSetInUse", "The job %s is materializing %s:%s; wait until it has ended, or cancel it first.", job, r.ID.Parent().Name(), r.Name)
+	}
+	if l.Revision == store.None { // and it must not come into being meanwhile
+		return []store.Op{store.Expect{Key: ledgerKey(r.ID), IfMatch: store.None}}, nil
+	}
+	return []store.Op{store.Delete{Key: ledgerKey(r.ID), IfMatch: l.Revision}}, nil
+}
+
+// pending names a job that is materializing, or "".
+func (l ledgers) pending() string {
+	for _, part := range []ledger.Ledger{l.Offline, l.Online} {
+		intervals, _ := part.Records(nil) // a whole ledger has no bounds that could be wrong
+		for _, interval := range intervals {
+			if interval.Status == ledger.Pending {
+				return interval.JobID
+			}
+		}
+	}
+	return ""
 }
 
 // dataIntervals shows the data intervals of a version; ?start= and ?end= narrow them.

@@ -72,7 +72,7 @@ func (m *Materializer) Run(ctx context.Context, attempt store.Job) error {
 }
 
 func (m *Materializer) run(ctx context.Context, attempt store.Job, id resource.ID, log func(string)) error {
-	job, err := m.read(ctx, id)
+	job, err := readJob(ctx, m.Store, id)
 	if resource.KindOf(err) == resource.NotFound {
 		return nil // its store was deleted
 	}
@@ -85,11 +85,12 @@ func (m *Materializer) run(ctx context.Context, attempt store.Job, id resource.I
 	case job.Properties.Status == jobCancelRequested:
 		return m.end(ctx, id, materialize.Result{}, errCanceled, log)
 	}
-	err = m.update(ctx, id, func(j *Job) {
+	err = updateJob(ctx, m.Store, id, func(j *Job) ([]store.Op, error) {
 		if j.Status == jobQueued {
 			now := m.Clock().UTC()
 			j.Status, j.StartTime = jobRunning, &now
 		}
+		return nil, nil
 	})
 	if err != nil {
 		return err
@@ -101,54 +102,13 @@ func (m *Materializer) run(ctx context.Context, attempt store.Job, id resource.I
 		err = errCanceled
 	}
 	switch {
+	case err != nil && ctx.Err() != nil && !errors.Is(err, errCanceled): // the server stops; the next one takes the job up
+		return err
 	case err == nil, errors.Is(err, errCanceled), resource.KindOf(err) != resource.Internal && resource.KindOf(err) != resource.Unavailable, attempt.Last():
 		return m.end(context.WithoutCancel(ctx), id, result, err, log)
-	case ctx.Err() != nil: // the server stops; the next one takes the job up
-		return err
 	}
 	log(fmt.Sprintf("attempt %d failed and will be repeated: %v", attempt.Attempt, err))
 	return err
-}
-
-func (m *Materializer) read(ctx context.Context, id resource.ID) (*arm.Resource[Job], error) {
-	doc, err := m.Store.Get(ctx, id.Key())
-	if err != nil {
-		return nil, err
-	}
-	r := &arm.Resource[Job]{}
-	if err := json.Unmarshal(doc.Body, r); err != nil {
-		return nil, err
-	}
-	r.ETag = doc.ETag
-	return r, nil
-}
-
-// update changes a job, repeating when somebody else changed it at the same time.
-func (m *Materializer) update(ctx context.Context, id resource.ID, change func(*Job), more ...func(*Job) ([]store.Op, error)) error {
-	for attempt := 0; ; attempt++ {
-		job, err := m.read(ctx, id)
-		if err != nil {
-			return err
-		}
-		var ops []store.Op
-		for _, add := range more {
-			extra, err := add(&job.Properties)
-			if err != nil {
-				return err
-			}
-			ops = append(ops, extra...)
-		}
-		change(&job.Properties)
-		put, err := arm.Document(job)
-		if err != nil {
-			return err
-		}
-		put.IfMatch = job.ETag
-		_, err = m.Store.Apply(ctx, append(ops, put)...)
-		if kind := resource.KindOf(err); err == nil || attempt == 50 || (kind != resource.PreconditionFailed && kind != resource.Conflict) {
-			return err
-		}
-	}
 }
 
 // carryOut makes the order and has it run.
@@ -220,35 +180,17 @@ func (m *Materializer) source(ctx context.Context, owner resource.ID, source spe
 // end records the outcome in the job and in the ledger, in one change.
 func (m *Materializer) end(ctx context.Context, id resource.ID, result materialize.Result, failure error, log func(string)) error {
 	now := m.Clock().UTC()
-	lost := ""
-	err := m.update(ctx, id, func(j *Job) {
+	err := updateJob(ctx, m.Store, id, func(j *Job) ([]store.Op, error) {
+		ops, lost, err := m.settle(ctx, id, j.Work, failure == nil, now)
+		if err != nil {
+			return nil, err
+		}
 		j.EndTime = &now
-		if j.Properties == nil {
-			j.Properties = map[string]string{}
-		}
-		switch e, known := resource.AsError(failure); {
-		case failure == nil:
-			j.Status = jobCompleted
-			j.Properties["alvara.rows"] = fmt.Sprint(result.Rows)
-			j.Properties["alvara.onlineRows"] = fmt.Sprint(result.OnlineRows)
-			j.Properties["alvara.droppedRows"] = fmt.Sprint(result.Dropped)
-			j.Properties["alvara.isolation"] = fmt.Sprint(result.Isolation)
-		case errors.Is(failure, errCanceled):
-			j.Status, j.Error = jobCanceled, &JobError{Code: "JobCanceled", Message: "The job was cancelled."}
-		case known && e.Kind != resource.Internal:
-			j.Status, j.Error = jobFailed, &JobError{Code: e.Code, Message: e.Message}
-		default:
-			m.Tell(id, failure)
-			j.Status, j.Error = jobFailed, &JobError{Code: "InternalError", Message: "The job failed for a reason of the service's own, which its log has under the job's id."}
-		}
+		m.outcome(id, j, result, failure)
 		if lost != "" {
 			j.Status, j.Error = jobFailed, &JobError{Code: "WindowTaken", Message: lost}
 		}
-	}, func(j *Job) ([]store.Op, error) {
-		var ops []store.Op
-		var err error
-		ops, lost, err = m.settle(ctx, id, j.Work, failure == nil, now)
-		return ops, err
+		return ops, nil
 	})
 	if err != nil {
 		return err
@@ -259,6 +201,28 @@ func (m *Materializer) end(ctx context.Context, id resource.ID, result materiali
 		log(fmt.Sprintf("ended: %d rows offline, %d rows online", result.Rows, result.OnlineRows))
 	}
 	return nil
+}
+
+// outcome writes into a job how it ended.
+func (m *Materializer) outcome(id resource.ID, j *Job, result materialize.Result, failure error) {
+	if j.Properties == nil {
+		j.Properties = map[string]string{}
+	}
+	switch e, known := resource.AsError(failure); {
+	case failure == nil:
+		j.Status = jobCompleted
+		j.Properties["alvara.rows"] = fmt.Sprint(result.Rows)
+		j.Properties["alvara.onlineRows"] = fmt.Sprint(result.OnlineRows)
+		j.Properties["alvara.droppedRows"] = fmt.Sprint(result.Dropped)
+		j.Properties["alvara.isolation"] = fmt.Sprint(result.Isolation)
+	case errors.Is(failure, errCanceled):
+		j.Status, j.Error = jobCanceled, &JobError{Code: "JobCanceled", Message: "The job was cancelled."}
+	case known && e.Kind != resource.Internal:
+		j.Status, j.Error = jobFailed, &JobError{Code: e.Code, Message: e.Message}
+	default:
+		m.Tell(id, failure)
+		j.Status, j.Error = jobFailed, &JobError{Code: "InternalError", Message: "The job failed for a reason of the service's own, which its log has under the job's id."}
+	}
 }
 
 // settle gives the op that writes the outcome into the ledger; lost says why the ledger does not take it.

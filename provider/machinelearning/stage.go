@@ -3,7 +3,6 @@ package machinelearning
 import (
 	"strings"
 
-	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -21,7 +20,8 @@ type Lifecycle struct {
 	IsArchived *bool  `json:"isArchived,omitempty"`
 }
 
-// settle makes the two agree: what changed against prev wins; archiving and restoring leave the stage before in reach.
+// settle makes the two agree: what changed against prev wins. What is restored without saying to which stage is in
+// Development again.
 func (l *Lifecycle) settle(prev *Lifecycle) error {
 	canonical := ""
 	for _, stage := range []string{Development, Production, Archived} {
@@ -50,14 +50,3 @@ func (l *Lifecycle) settle(prev *Lifecycle) error {
 }
 
 func (l *Lifecycle) archived() bool { return l.IsArchived != nil && *l.IsArchived }
-
-// hidden tells whether a list that asks for listViewType leaves an item out; archived ones are hidden by default.
-func hidden(archived bool, call *arm.Call) bool {
-	switch strings.ToLower(call.QueryValue("listViewType")) {
-	case "all":
-		return false
-	case "archivedonly":
-		return !archived
-	}
-	return archived
-}

@@ -70,16 +70,16 @@ func (d Deps) Workspaces() arm.Type {
 	return arm.Define(arm.Spec[Workspace]{
 		Type: workspaceType, Tracked: true, Identities: true, Created: 200, APIVersions: apiVersions,
 		Name: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,32}$`), NameRule: "1 to 33 letters, digits, '_' or '-', beginning with a letter or digit",
-		Permission: workspacePermission,
-		Linked:     linkedOfStore,
-		Validate:   validateStore,
-		Provision:  d.provision,
+		Permission: workspacePermission, Kinds: []string{FeatureStoreKind},
+		Linked:    linkedOfStore,
+		Validate:  validateStore,
+		Provision: d.provision,
 		NeedsProvision: func(change *arm.Change[Workspace]) bool {
-			return change.Prev == nil || change.Next.Properties.WorkspaceID == "" || !complete(change.Next.Properties)
+			return change.Prev == nil || !complete(change.Next.Properties) || storeChanged(change.Next.Properties, change.Prev.Properties)
 		},
-		HideFromList: func(r *arm.Resource[Workspace], call *arm.Call) bool {
+		Listed: func(call *arm.Call) (func(*arm.Resource[Workspace]) bool, error) {
 			kind := call.QueryValue("kind")
-			return kind != "" && !strings.EqualFold(kind, r.Kind)
+			return func(r *arm.Resource[Workspace]) bool { return kind == "" || strings.EqualFold(kind, r.Kind) }, nil
 		},
 		References: referencesOfStore,
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Workspace]) {
@@ -113,6 +113,12 @@ func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
 			return resource.Invalidf("WorkspaceKindImmutable", "kind is %q and the workspace was created as %q; it cannot be changed", change.Next.Kind, change.Prev.Kind).At("kind")
 		}
 		keepStore(p, change.Prev.Properties)
+	} else {
+		p.WorkspaceID, p.MissingGrants = "", nil
+	}
+	p.DiscoveryURL = ""
+	if m := p.MaterializationIdentity; m != nil { // who it is, is not the caller's to say
+		p.MaterializationIdentity = identified(m, change.Prev)
 	}
 	if !strings.EqualFold(change.Next.Kind, FeatureStoreKind) {
 		return resource.Errorf(resource.Unsupported, "WorkspaceKindNotSupported", "kind is %q; this version offers workspaces of the kind %s", change.Next.Kind, FeatureStoreKind).At("kind")
@@ -144,11 +150,21 @@ func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
 	return nil
 }
 
+// identified is the identity that a request names, with the ids that are known of it; without them the store is provisioned
+// anew, which looks them up.
+func identified(m *MaterializationIdentity, prev *arm.Resource[Workspace]) *MaterializationIdentity {
+	if prev != nil && prev.Properties.MaterializationIdentity != nil && strings.EqualFold(m.ResourceID, prev.Properties.MaterializationIdentity.ResourceID) {
+		copied := *prev.Properties.MaterializationIdentity
+		return &copied
+	}
+	return &MaterializationIdentity{ResourceID: m.ResourceID}
+}
+
 // keepStore carries over what an update does not say.
 func keepStore(next *Workspace, prev Workspace) {
 	for _, pair := range [][2]*string{
 		{&next.StorageAccount, &prev.StorageAccount}, {&next.KeyVault, &prev.KeyVault}, {&next.ApplicationInsights, &prev.ApplicationInsights},
-		{&next.ContainerRegistry, &prev.ContainerRegistry}, {&next.WorkspaceID, &prev.WorkspaceID},
+		{&next.ContainerRegistry, &prev.ContainerRegistry},
 	} {
 		if *pair[0] == "" {
 			*pair[0] = *pair[1]
@@ -166,7 +182,7 @@ func keepStore(next *Workspace, prev Workspace) {
 	if next.FeatureStoreSettings == nil {
 		next.FeatureStoreSettings = prev.FeatureStoreSettings
 	}
-	next.MissingGrants = prev.MissingGrants
+	next.WorkspaceID, next.MissingGrants = prev.WorkspaceID, prev.MissingGrants
 }
 
 // checkTargets makes sure that what was brought along is of the right type and exists.
@@ -253,7 +269,7 @@ func materializing(ctx context.Context, change *arm.Change[Workspace]) (string, 
 	return "", nil
 }
 
-func referencesOfStore(r *arm.Resource[Workspace]) []resource.ID {
+func referencesOfStore(_ *arm.Call, r *arm.Resource[Workspace]) []resource.ID {
 	p := r.Properties
 	texts := []string{p.StorageAccount, p.KeyVault, p.ApplicationInsights, p.ContainerRegistry}
 	if p.OfflineStore != nil {

@@ -79,6 +79,9 @@ func replace(ctx context.Context, call *arm.Call, directory Directory, next *arm
 		if !strings.HasPrefix(next.Properties.Issuer, "https://") {
 			return nil, resource.Invalidf("InvalidIssuer", "properties.issuer is %q; the https:// URL of an OpenID Connect issuer was expected", next.Properties.Issuer).At("properties.issuer")
 		}
+		if next.Properties.Subject == "" {
+			return nil, resource.Invalidf("InvalidSubject", "properties.subject is missing; the subject of the issuer's tokens was expected").At("properties.subject")
+		}
 		all = append(all, credential(next))
 	}
 	return directory.SetFederatedCredentialsOps(holder.Properties.PrincipalID, all)

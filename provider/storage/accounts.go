@@ -177,6 +177,9 @@ func (d Deps) regenerateKey(ctx context.Context, call *arm.Call, r *arm.Resource
 	}
 	put.IfMatch = r.ETag
 	if _, err := call.Manager.Store.Apply(ctx, put); err != nil {
+		if resource.KindOf(err) == resource.PreconditionFailed {
+			err = resource.Conflictf("ResourceChanged", "The storage account '%s' was changed by someone else at the same time; repeat the request.", r.Name).Because(err)
+		}
 		return nil, err
 	}
 	return shownKeys(r.Properties.CreationTime, keys), nil
@@ -186,6 +189,14 @@ func (d Deps) regenerateKey(ctx context.Context, call *arm.Call, r *arm.Resource
 func NameViews() []arm.View {
 	return []arm.View{{
 		Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
+		Action: "Microsoft.Storage/checkNameAvailability/read",
+		Scope: func(params map[string]string) resource.ID {
+			id, err := resource.ParseID("/subscriptions/" + params["subscription"])
+			if err != nil {
+				return resource.Root
+			}
+			return id
+		},
 		Run: func(ctx context.Context, call *arm.Call, _ map[string]string) (any, error) {
 			var body struct {
 				Name string `json:"name"`

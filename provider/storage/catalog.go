@@ -23,6 +23,10 @@ type Catalog struct {
 	deps  Deps
 	clock func() time.Time
 
+	// Remove deletes a resource with all that lies on it, unless another one needs it: the resource manager's Remove.
+	// Set it before the plane serves.
+	Remove func(ctx context.Context, id resource.ID) error
+
 	mu         sync.RWMutex
 	accounts   map[string]*arm.Resource[Account]     // by name
 	containers map[string]map[string]*blob.Container // by account and name
@@ -137,7 +141,10 @@ func (c *Catalog) CreateContainer(ctx context.Context, account, name string, met
 		return blob.Container{}, err
 	}
 	put.IfMatch = store.None
-	if _, err := c.store.Apply(ctx, put); err != nil {
+	if _, err := c.store.Apply(ctx, put, store.Expect{Key: id.Parent().Key(), IfMatch: store.Any}); err != nil {
+		if resource.KindOf(err) == resource.PreconditionFailed {
+			return blob.Container{}, resource.NotFoundf("ResourceNotFound", "there is no storage account %q", account)
+		}
 		if resource.KindOf(err) == resource.Conflict {
 			return blob.Container{}, resource.Conflictf("ContainerAlreadyExists", "The specified container already exists.")
 		}
@@ -172,12 +179,11 @@ func (c *Catalog) SetContainerMetadata(ctx context.Context, account, name string
 	return c.Container(ctx, account, name)
 }
 
-// DeleteContainer removes a container's document. Whoever needs the container as a resource forbids it.
+// DeleteContainer removes a container with the roles assigned on it. Whoever needs the container as a resource forbids it.
 func (c *Catalog) DeleteContainer(ctx context.Context, account, name string) error {
 	found, err := c.Container(ctx, account, name)
 	if err != nil {
 		return err
 	}
-	_, err = c.store.Apply(ctx, store.Delete{Key: found.ID.Key(), IfMatch: found.ETag})
-	return err
+	return c.Remove(ctx, found.ID)
 }

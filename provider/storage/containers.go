@@ -18,7 +18,7 @@ type Service struct {
 // Services declares the blob service, which every account has, under the name default.
 func Services() arm.Type {
 	return arm.Define(arm.Spec[Service]{
-		Type: serviceType, APIVersions: apiVersions, Created: 200,
+		Type: serviceType, APIVersions: apiVersions, Created: 200, Permanent: true,
 		Name: regexp.MustCompile(`^default$`), NameRule: "default",
 	})
 }
@@ -48,7 +48,7 @@ func (d Deps) Containers() arm.Type {
 			return nil
 		},
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Container]) { r.Properties.Incarnation = "" },
-		Deleted: func(ctx context.Context, _ *arm.Call, r *arm.Resource[Container]) error {
+		Deleted: func(ctx context.Context, r *arm.Resource[Container]) error {
 			return d.Drop(ctx, r.Properties.Incarnation)
 		},
 	})
