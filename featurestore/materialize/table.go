@@ -37,7 +37,11 @@ func (r *run) replace(ctx context.Context, rows []engine.OutputFile) error {
 	if err != nil {
 		return err
 	}
-	r.w.log("offline store: %s has %d rows, snapshot %d", window, r.result.Rows, snapshot.ID)
+	if r.settled = snapshot.JobID == r.order.Job.Key() && snapshot.Time.Before(r.began); r.settled {
+		r.w.log("offline store: %s was replaced by an earlier attempt already, snapshot %d", window, snapshot.ID)
+	} else {
+		r.w.log("offline store: %s has %d rows, snapshot %d", window, r.result.Rows, snapshot.ID)
+	}
 	r.sweep(ctx, table)
 	return nil
 }

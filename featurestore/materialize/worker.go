@@ -51,7 +51,7 @@ func (w *Worker) Run(ctx context.Context, order Order) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // the parent removes what is left
-	r := &run{w: w, order: order, spec: parsed, dir: dir}
+	r := &run{w: w, order: order, spec: parsed, dir: dir, began: time.Now().Truncate(time.Millisecond)}
 	if err := r.materialize(ctx); err != nil {
 		return Result{}, err
 	}
@@ -77,8 +77,11 @@ type run struct {
 	order  Order
 	spec   *spec.FeatureSetSpec
 	dir    string
+	began  time.Time
 	steps  int
 	result Result
+	// settled says that an earlier attempt of the job committed the window: what it computed counts.
+	settled bool
 }
 
 func (r *run) make(name string) (string, error) {
@@ -103,7 +106,7 @@ func (r *run) materialize(ctx context.Context) error {
 	if !r.order.Online {
 		return nil
 	}
-	if !r.order.computed() {
+	if !r.order.computed() || r.settled {
 		if rows, err = r.read(ctx); err != nil {
 			return r.explain(err, "offline store", r.order.Target)
 		}

@@ -61,6 +61,24 @@ func TestRepeatedOrder(t *testing.T) {
 	}
 }
 
+// Between the offline and the online store a job may be cut off, and its source may change before it goes on: then both
+// stores have what was committed first.
+func TestRepeatedHalf(t *testing.T) {
+	w := newWorld(t)
+	w.Deny(Worker, "featuresets/action", "features")
+	if _, err := w.worker().Run(context.Background(), order("half", day(3), day(6))); resource.KindOf(err) != resource.Forbidden {
+		t.Fatal(err)
+	}
+	w.Allow(Worker, "featuresets/action", "features")
+	w.source(2)
+	w.run(order("half", day(3), day(6)))
+	want := w.expected(1, day(3), day(6))
+	same(t, "offline", w.offline(day(1), day(30)), want)
+	if got := w.Plane.Rows(t, version); !maps.Equal(got, newest(want)) {
+		t.Errorf("online %v, want %v", got, newest(want))
+	}
+}
+
 // A window without rows empties the window in both stores.
 func TestWindowWithoutRows(t *testing.T) {
 	w := newWorld(t)
