@@ -74,15 +74,28 @@ func (s *Server) authenticate(ctx context.Context, q *request) error {
 	return nil
 }
 
+// assignRoles is the right that a change needs when it hands an existing principal's roles on.
+const assignRoles = "Microsoft.Authorization/roleAssignments/write"
+
 // authorize lets everybody read, with a record, and asks the guard about changes.
 func (s *Server) authorize(ctx context.Context, q *request) error {
 	client, _, _ := net.SplitHostPort(q.http.RemoteAddr)
 	target := q.http.URL.Path
 	if !q.operation.open {
-		return s.Guard.Check(ctx, guard.Request{
-			Who: q.who, Action: q.operation.action, Scopes: []resource.ID{resource.Root},
-			Plane: Audience, Target: target, RequestID: q.id, Client: client,
-		})
+		actions := []string{q.operation.action}
+		if q.operation.becoming {
+			actions = append(actions, assignRoles)
+		}
+		for _, action := range actions {
+			err := s.Guard.Check(ctx, guard.Request{
+				Who: q.who, Action: action, Scopes: []resource.ID{resource.Root},
+				Plane: Audience, Target: target, RequestID: q.id, Client: client,
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	err := s.Audit.Record(ctx, audit.Record{
 		Time: s.Clock(), RequestID: q.id, Plane: Audience, Principal: q.who.ID, Name: q.who.Name, Action: q.operation.action,

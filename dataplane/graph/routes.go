@@ -15,6 +15,9 @@ type operation struct {
 	method, path string
 	action       string
 	open         bool
+	// becoming marks what lets its caller act as an existing principal, or with its roles: a new password, a secret, a
+	// membership. Whoever may not assign roles must not gain them this way, so it needs that right as well.
+	becoming bool
 	run          func(s *Server, ctx context.Context, q *request) (answer, error)
 
 	segments []string
@@ -59,6 +62,10 @@ func changes(method, path, action string, run func(*Server, context.Context, *re
 	return &operation{method: method, path: path, action: action, run: run}
 }
 
+func becomes(method, path, action string, run func(*Server, context.Context, *request) (answer, error)) *operation {
+	return &operation{method: method, path: path, action: action, becoming: true, run: run}
+}
+
 var operations = table()
 
 func table() []*operation {
@@ -69,7 +76,7 @@ func table() []*operation {
 		reads("GET", "/users", readUsers, listUsers),
 		changes("POST", "/users", writeUsers, createUser),
 		reads("GET", "/users/{}", readUsers, getUser),
-		changes("PATCH", "/users/{}", writeUsers, updateUser),
+		becomes("PATCH", "/users/{}", writeUsers, updateUser),
 		changes("DELETE", "/users/{}", deleteUsers, deleteUser),
 
 		reads("GET", "/groups", readGroups, listGroups),
@@ -78,30 +85,30 @@ func table() []*operation {
 		changes("DELETE", "/groups/{}", deleteGroups, deleteGroup),
 		reads("GET", "/groups/{}/members", readGroups, listMembers),
 		reads("GET", "/groups/{}/transitiveMembers", readGroups, listTransitiveMembers),
-		changes("POST", "/groups/{}/members/$ref", writeGroups, addMember),
+		becomes("POST", "/groups/{}/members/$ref", writeGroups, addMember),
 		changes("DELETE", "/groups/{}/members/{}/$ref", writeGroups, removeMember),
 		reads("GET", "/groups/{}/owners", readGroups, groupOwners),
 
 		reads("GET", "/applications", readApplications, listApplications),
 		changes("POST", "/applications", writeApplications, createApplication),
 		reads("GET", "/applications/{}", readApplications, getApplication),
-		changes("PATCH", "/applications/{}", writeApplications, updateApplication),
+		becomes("PATCH", "/applications/{}", writeApplications, updateApplication),
 		changes("DELETE", "/applications/{}", deleteApplications, deleteApplication),
-		changes("POST", "/applications/{}/addPassword", writeApplications, addApplicationPassword),
+		becomes("POST", "/applications/{}/addPassword", writeApplications, addApplicationPassword),
 		changes("POST", "/applications/{}/removePassword", writeApplications, removeApplicationPassword),
 		reads("GET", "/applications/{}/owners", readApplications, applicationOwners),
 		reads("GET", "/applications/{}/federatedIdentityCredentials", readApplications, listFederated),
-		changes("POST", "/applications/{}/federatedIdentityCredentials", writeApplications, createFederated),
+		becomes("POST", "/applications/{}/federatedIdentityCredentials", writeApplications, createFederated),
 		reads("GET", "/applications/{}/federatedIdentityCredentials/{}", readApplications, getFederated),
-		changes("PATCH", "/applications/{}/federatedIdentityCredentials/{}", writeApplications, updateFederated),
+		becomes("PATCH", "/applications/{}/federatedIdentityCredentials/{}", writeApplications, updateFederated),
 		changes("DELETE", "/applications/{}/federatedIdentityCredentials/{}", writeApplications, deleteFederated),
 
 		reads("GET", "/servicePrincipals", readServices, listServices),
 		changes("POST", "/servicePrincipals", writeServices, createService),
 		reads("GET", "/servicePrincipals/{}", readServices, getService),
-		changes("PATCH", "/servicePrincipals/{}", writeServices, updateService),
+		becomes("PATCH", "/servicePrincipals/{}", writeServices, updateService),
 		changes("DELETE", "/servicePrincipals/{}", deleteServices, deleteService),
-		changes("POST", "/servicePrincipals/{}/addPassword", writeServices, addServicePassword),
+		becomes("POST", "/servicePrincipals/{}/addPassword", writeServices, addServicePassword),
 		changes("POST", "/servicePrincipals/{}/removePassword", writeServices, removeServicePassword),
 		reads("GET", "/servicePrincipals/{}/owners", readServices, serviceOwners),
 
