@@ -126,11 +126,11 @@ func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string) 
 		for _, v := range victims {
 			going[v.doc.Key] = true
 		}
-		if err := m.checkUnused(ctx, key, going); err != nil {
+		ops, err := deletion(ctx, call, victims) // a type's own reason to stay says more than that it is in use
+		if err != nil {
 			return err
 		}
-		ops, err := deletion(ctx, call, victims)
-		if err != nil {
+		if err := m.checkUnused(ctx, key, going); err != nil {
 			return err
 		}
 		ops = append(ops, store.Vacant{Prefix: key + "/"}, store.Vacant{Prefix: referencesBelow(key)})

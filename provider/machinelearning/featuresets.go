@@ -3,6 +3,7 @@ package machinelearning
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -190,6 +191,9 @@ func (d Deps) checkNew(ctx context.Context, change *arm.Change[FeatureSetVersion
 			return err
 		}
 	}
+	if err := ownDatastore(parsed.Source, change.Next.ID, "source.path"); err != nil {
+		return err
+	}
 	if parsed.Source.Datastore != "" {
 		exists, err := change.Manager.Exists(ctx, storeOf(change.Next.ID).Child("datastores", parsed.Source.Datastore))
 		if err != nil {
@@ -338,6 +342,14 @@ func readStore(ctx context.Context, call *arm.Call, id resource.ID) (*arm.Resour
 	return r, json.Unmarshal(doc.Body, r)
 }
 
+// ownDatastore refuses a path by way of another workspace's datastore: who may change that one could redirect the set.
+func ownDatastore(source spec.Source, set resource.ID, field string) error {
+	if store := storeOf(set); !source.Workspace.IsRoot() && !source.Workspace.Equal(store) {
+		return resource.Invalidf("DatastoreNotFound", "%s names a datastore of %s; only the datastores of the feature store %s itself can be used, or the path of the container, such as wasbs://…", field, source.Workspace, store.Name()).At(field)
+	}
+	return nil
+}
+
 // readSpecification reads the files of a specification's folder from storage, as the caller.
 func (d Deps) readSpecification(ctx context.Context, call *arm.Call, set resource.ID, path string) (map[string]string, error) {
 	if path == "" {
@@ -345,7 +357,13 @@ func (d Deps) readSpecification(ctx context.Context, call *arm.Call, set resourc
 	}
 	source, err := spec.ParseSource(path)
 	if err != nil {
+		if e, ok := resource.AsError(err); ok {
+			err = errors.New(e.Message)
+		}
 		return nil, resource.Invalidf("InvalidSpecificationPath", "properties.specification.path: %v", err).At("properties.specification.path")
+	}
+	if err := ownDatastore(source, set, "properties.specification.path"); err != nil {
+		return nil, err
 	}
 	account, container := source.Account, source.Container
 	if source.Datastore != "" {
