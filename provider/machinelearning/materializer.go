@@ -131,7 +131,7 @@ func (m *Materializer) order(ctx context.Context, job *arm.Resource[Job]) (mater
 	if err := m.get(ctx, storeOf(work.Version), &owner); err != nil {
 		return order, err
 	}
-	parsed, _, err := version.Properties.Parsed()
+	parsed, ttl, err := version.Properties.Parsed()
 	if err != nil {
 		return order, err
 	}
@@ -148,7 +148,7 @@ func (m *Materializer) order(ctx context.Context, job *arm.Resource[Job]) (mater
 		Job: job.ID, Version: work.Version, Spec: version.Properties.Specification.Content, Source: source,
 		Target: materialize.Location{Account: container.Parent().Parent().Name(), Container: container.Name(), Path: materialize.OfflinePrefix(work.Version)},
 		Start:  work.Window.Start, End: work.Window.End, Offline: work.Offline, Online: work.Online, FromSource: !offline,
-		Identity: owner.Properties.MaterializationIdentity.PrincipalID, Limits: engine.Limits{Memory: work.MemoryLimit},
+		Identity: owner.Properties.MaterializationIdentity.PrincipalID, Limits: engine.Limits{Memory: work.MemoryLimit}, OnlineTTL: ttl,
 	}, nil
 }
 

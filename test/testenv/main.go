@@ -13,5 +13,8 @@ func Main(m *testing.M) int {
 	if status, ours := app.Child(os.Args); ours {
 		return status
 	}
+	if dir := os.Getenv(serveVariable); dir != "" {
+		return serve(dir)
+	}
 	return m.Run()
 }

@@ -238,6 +238,14 @@ func (u *User) Send(method, address, audience string, body any) Answer {
 
 func (u *User) send(method, address, audience string, body any) Answer {
 	u.env.t.Helper()
+	answer, err := u.try(u.env.t.Context(), method, address, audience, body)
+	if err != nil {
+		u.env.t.Fatalf("%s %s: %v", method, address, err)
+	}
+	return answer
+}
+
+func (u *User) try(ctx context.Context, method, address, audience string, body any) (Answer, error) {
 	var reader io.Reader
 	switch content := body.(type) {
 	case nil:
@@ -248,13 +256,13 @@ func (u *User) send(method, address, audience string, body any) Answer {
 	default:
 		text, err := json.Marshal(content)
 		if err != nil {
-			u.env.t.Fatal(err)
+			return Answer{}, err
 		}
 		reader = bytes.NewReader(text)
 	}
-	request, err := http.NewRequestWithContext(u.env.t.Context(), method, address, reader)
+	request, err := http.NewRequestWithContext(ctx, method, address, reader)
 	if err != nil {
-		u.env.t.Fatal(err)
+		return Answer{}, err
 	}
 	request.Header.Set("Authorization", "Bearer "+u.Token(audience))
 	if audience == storageAudience {
@@ -265,16 +273,16 @@ func (u *User) send(method, address, audience string, body any) Answer {
 	}
 	response, err := u.env.HTTP.Do(request)
 	if err != nil {
-		u.env.t.Fatalf("%s %s: %v", method, address, err)
+		return Answer{}, err
 	}
-	defer func() { _ = response.Body.Close() }()
+	defer func() { _ = response.Body.Close() }() // read to its end, or given up
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		u.env.t.Fatal(err)
+		return Answer{}, err
 	}
 	answer := Answer{Status: response.StatusCode, Header: response.Header, Raw: text}
 	answer.parse()
-	return answer
+	return answer, nil
 }
 
 func (a *Answer) parse() { _ = json.Unmarshal(a.Raw, &a.Body) } // not every plane speaks JSON
