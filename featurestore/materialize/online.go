@@ -60,7 +60,7 @@ func (r *run) send(ctx context.Context, files []string) (int64, error) {
 	}
 	query := url.Values{
 		"start": {r.order.Start.UTC().Format(time.RFC3339Nano)}, "end": {r.order.End.UTC().Format(time.RFC3339Nano)},
-		"job": {r.order.Job.Name()}, "ttl": {strconv.FormatInt(int64(r.order.OnlineTTL/time.Second), 10)}, "replace": {"true"},
+		"job": {r.order.Job.Name()}, "ttl": {strconv.FormatInt(int64((r.order.OnlineTTL+time.Second-1)/time.Second), 10)}, "replace": {"true"},
 	}
 	body, writer := io.Pipe()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.w.Features, "/")+r.order.Version.String()+"/rows?"+query.Encode(), body)

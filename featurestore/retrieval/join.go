@@ -47,7 +47,8 @@ func (j *join) run(ctx context.Context) (Result, error) {
 	if err := engine.CheckJoin(request); err != nil {
 		return Result{}, err
 	}
-	if err := writable(j.request.Output); err != nil {
+	mode, err := writable(j.request.Output)
+	if err != nil {
 		return Result{}, err
 	}
 	of, some, err := j.inspect(ctx, parts)
@@ -64,7 +65,7 @@ func (j *join) run(ctx context.Context) (Result, error) {
 	for i, p := range parts {
 		request.Sets[i].Files = p.set.files
 	}
-	return j.write(ctx, request, parts)
+	return j.write(ctx, request, parts, mode)
 }
 
 // parts works out what each reference asks for, in the order asked.
@@ -284,15 +285,18 @@ func (j *join) compute(ctx context.Context, s *set, window offline.Window) error
 }
 
 // write joins into a file beside the output and puts it in its place when it is complete.
-func (j *join) write(ctx context.Context, request engine.Join, parts []part) (Result, error) {
+func (j *join) write(ctx context.Context, request engine.Join, parts []part, mode os.FileMode) (Result, error) {
 	j.r.progress("join", 0, 0)
-	request.Output = filepath.Join(filepath.Dir(j.request.Output), "."+filepath.Base(j.request.Output)+"."+rand.Text()[:8]+".part")
+	request.Output = besides(j.request.Output)
 	defer func() { _ = os.Remove(request.Output) }() // gone already when all went well
 	joined, err := j.r.Engine.Join(ctx, request)
 	if err == nil {
 		err = ctx.Err() // after this, the output appears
 	}
 	if err != nil {
+		return Result{}, err
+	}
+	if err := os.Chmod(request.Output, mode); err != nil {
 		return Result{}, err
 	}
 	if err := os.Rename(request.Output, j.request.Output); err != nil {
@@ -310,14 +314,23 @@ func (j *join) write(ctx context.Context, request engine.Join, parts []part) (Re
 	return result, nil
 }
 
-// writable finds out early that the output cannot be written.
-func writable(output string) error {
+// writable finds out early that the output cannot be written, and gives the mode that a new file has there.
+func writable(output string) (os.FileMode, error) {
 	if info, err := os.Stat(output); err == nil && info.IsDir() {
-		return resource.Invalidf("InvalidOutput", "The output %s is a folder; expected the name of a file.", output).At("output")
+		return 0, resource.Invalidf("InvalidOutput", "The output %s is a folder; expected the name of a file.", output).At("output")
 	}
-	probe, err := os.CreateTemp(filepath.Dir(output), ".alvara-*.part")
+	probe, err := os.OpenFile(besides(output), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if err != nil {
-		return resource.Invalidf("InvalidOutput", "The output %s cannot be written; its folder must be there and be writable.", output).At("output").Because(err)
+		return 0, resource.Invalidf("InvalidOutput", "The output %s cannot be written; its folder must be there and be writable.", output).At("output").Because(err)
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	info, err := probe.Stat()
+	if err := errors.Join(err, probe.Close(), os.Remove(probe.Name())); err != nil {
+		return 0, err
+	}
+	return info.Mode().Perm(), nil
+}
+
+// besides is a new name in the output's folder.
+func besides(output string) string {
+	return filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+"."+rand.Text()[:8]+".part")
 }

@@ -114,6 +114,15 @@ func TestReadsWhatMatters(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(text), "accountID,seen,tx_sum1d,tx_count3d\nA1,") {
 		t.Errorf("%q, %v", text, err)
 	}
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	if err := os.WriteFile(fresh, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	want, err1 := os.Stat(fresh)
+	got, err2 := os.Stat(output)
+	if err1 != nil || err2 != nil || got.Mode() != want.Mode() {
+		t.Errorf("the output has the mode %v, other new files have %v; %v, %v", got.Mode(), want.Mode(), err1, err2)
+	}
 	none := Write(t, filepath.Join(t.TempDir(), "none.parquet"), `SELECT 'A1' AS "accountID", TIMESTAMP '2023-01-05' AS seen WHERE false`)
 	result, err = w.retriever().GetOffline(context.Background(), retrieval.Request{
 		Store: store, Features: []string{"transactions:1", "accounts:1"}, Observations: none, TimestampColumn: "seen", Output: filepath.Join(t.TempDir(), "out.arrow")})
