@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/app"
+	"github.com/alvara-ml/alvara/bench"
 	"github.com/alvara-ml/alvara/cli"
 )
 
@@ -21,6 +22,9 @@ func main() {
 }
 
 func run() int {
+	if status, ours := bench.Child(os.Args); ours {
+		return status
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
@@ -31,6 +35,6 @@ func run() int {
 func program(stdin io.Reader, stdout, stderr io.Writer, env func(string) string) *cli.Program {
 	return &cli.Program{
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: env, Now: time.Now, Version: version(),
-		Serve: serve, Retrieve: retrieve, Quickstart: tour,
+		Serve: serve, Retrieve: retrieve, Quickstart: tour, Bench: measure,
 	}
 }
