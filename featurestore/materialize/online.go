@@ -25,9 +25,53 @@ const Audience = "https://ml.azure.com/"
 
 // putOnline sends the newest row of every key to the features plane, which replaces the window with them.
 func (r *run) putOnline(ctx context.Context, rows []engine.OutputFile) error {
-	out, err := r.make("latest")
+	files, err := r.latest(ctx, rows)
 	if err != nil {
 		return err
+	}
+	began := time.Now()
+	took, err := r.send(ctx, files, r.order.Start, r.order.End, true)
+	if err != nil {
+		return r.explain(err, "online store", Location{})
+	}
+	r.result.OnlineRows = took.Rows
+	r.w.log("online store: %d rows put in %s, %d older ones of the window removed", took.Rows, time.Since(began).Round(time.Millisecond), took.Retracted)
+	if took.Retracted > 0 || r.settled {
+		return r.restore(ctx)
+	}
+	return nil
+}
+
+// restore gives keys that lost their row with the window the newest one from before it. The plane keeps whatever is newer.
+// Without an offline table nobody knows earlier rows.
+func (r *run) restore(ctx context.Context) error {
+	if !r.order.fromTable() || !firstTime.Before(r.order.Start) {
+		return nil
+	}
+	rows, err := r.readWindow(ctx, firstTime, r.order.Start)
+	if err != nil {
+		return r.explain(err, "offline store", r.order.Target)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	files, err := r.latest(ctx, rows)
+	if err != nil {
+		return err
+	}
+	took, err := r.send(ctx, files, firstTime, r.order.Start, false)
+	if err != nil {
+		return r.explain(err, "online store", Location{})
+	}
+	r.w.log("online store: %d rows from before the window offered again, for keys that have none in it any more", took.Rows)
+	return nil
+}
+
+// latest keeps the newest row of every key.
+func (r *run) latest(ctx context.Context, rows []engine.OutputFile) ([]string, error) {
+	out, err := r.make("latest")
+	if err != nil {
+		return nil, err
 	}
 	latest := engine.Latest{
 		Index: EngineColumns(r.spec.IndexColumns), TimestampColumn: r.spec.TimestampColumn.Name, Features: EngineColumns(r.spec.Features),
@@ -38,34 +82,35 @@ func (r *run) putOnline(ctx context.Context, rows []engine.OutputFile) error {
 	}
 	result, err := r.w.Engine.Latest(ctx, latest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files := make([]string, len(result.Files))
 	for i, file := range result.Files {
 		files[i] = file.Path
 	}
-	began := time.Now()
-	if r.result.OnlineRows, err = r.send(ctx, files); err != nil {
-		return r.explain(err, "online store", Location{})
-	}
-	r.w.log("online store: %d rows put in %s", r.result.OnlineRows, time.Since(began).Round(time.Millisecond))
-	return nil
+	return files, nil
 }
 
-// send streams files as one Arrow stream and gives the number of rows that the plane took in.
-func (r *run) send(ctx context.Context, files []string) (int64, error) {
+// taken is what the features plane did with rows.
+type taken struct {
+	Rows      int64 `json:"rows"`
+	Retracted int64 `json:"retracted"` // keys whose row was removed, because the window has none for them any more
+}
+
+// send streams files of rows of [start, end) as one Arrow stream. With replace, older rows of the window go.
+func (r *run) send(ctx context.Context, files []string, start, end time.Time, replace bool) (taken, error) {
 	token, err := r.w.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Audience + ".default"}})
 	if err != nil {
-		return 0, err
+		return taken{}, err
 	}
 	query := url.Values{
-		"start": {r.order.Start.UTC().Format(time.RFC3339Nano)}, "end": {r.order.End.UTC().Format(time.RFC3339Nano)},
-		"job": {r.order.Job.Name()}, "ttl": {strconv.FormatInt(int64((r.order.OnlineTTL+time.Second-1)/time.Second), 10)}, "replace": {"true"},
+		"start": {start.UTC().Format(time.RFC3339Nano)}, "end": {end.UTC().Format(time.RFC3339Nano)}, "job": {r.order.Job.Name()},
+		"ttl": {strconv.FormatInt(int64((r.order.OnlineTTL+time.Second-1)/time.Second), 10)}, "replace": {strconv.FormatBool(replace)},
 	}
 	body, writer := io.Pipe()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(r.w.Features, "/")+r.order.Version.String()+"/rows?"+query.Encode(), body)
 	if err != nil {
-		return 0, err
+		return taken{}, err
 	}
 	request.Header.Set("Authorization", "Bearer "+token.Token)
 	request.Header.Set("Content-Type", "application/vnd.apache.arrow.stream")
@@ -86,26 +131,24 @@ func (r *run) send(ctx context.Context, files []string) (int64, error) {
 	if err != nil {
 		switch {
 		case ctx.Err() != nil:
-			return 0, ctx.Err()
+			return taken{}, ctx.Err()
 		case streamErr != nil && !errors.Is(streamErr, io.ErrClosedPipe):
-			return 0, streamErr
+			return taken{}, streamErr
 		}
-		return 0, resource.Errorf(resource.Unavailable, "FeaturesUnreachable", "The features plane could not be reached: %v", err).Because(err)
+		return taken{}, resource.Errorf(resource.Unavailable, "FeaturesUnreachable", "The features plane could not be reached: %v", err).Because(err)
 	}
 	defer func() { _ = response.Body.Close() }() // only read
 	if response.StatusCode != http.StatusOK {
-		return 0, ReadError(response)
+		return taken{}, ReadError(response)
 	}
-	var answer struct {
-		Rows int64 `json:"rows"`
-	}
+	var answer taken
 	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&answer); err != nil {
-		return 0, resource.Errorf(resource.Unavailable, "FeaturesUnreachable", "The features plane's answer cannot be read: %v", err).Because(err)
+		return taken{}, resource.Errorf(resource.Unavailable, "FeaturesUnreachable", "The features plane's answer cannot be read: %v", err).Because(err)
 	}
 	if streamErr != nil {
-		return 0, fmt.Errorf("the features plane answered before it had all rows: %w", streamErr)
+		return taken{}, fmt.Errorf("the features plane answered before it had all rows: %w", streamErr)
 	}
-	return answer.Rows, nil
+	return answer, nil
 }
 
 // stream writes the files' rows; without files it writes a stream of the right columns that has none.

@@ -108,8 +108,13 @@ func (r *run) sweep(ctx context.Context, table *offline.Table) {
 	}
 }
 
-// read takes the window's rows out of the offline table. A table that is absent has none.
+// read takes the order's window out of the offline table.
 func (r *run) read(ctx context.Context) ([]engine.OutputFile, error) {
+	return r.readWindow(ctx, r.order.Start, r.order.End)
+}
+
+// readWindow takes the rows of [start, end) out of the offline table. A table that is absent has none.
+func (r *run) readWindow(ctx context.Context, start, end time.Time) ([]engine.OutputFile, error) {
 	bucket, err := r.w.open(r.order.Target)
 	if err != nil {
 		return nil, err
@@ -121,7 +126,7 @@ func (r *run) read(ctx context.Context) ([]engine.OutputFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, _, err := table.Files(ctx, &offline.Window{Start: r.order.Start, End: r.order.End})
+	files, _, err := table.Files(ctx, &offline.Window{Start: start, End: end})
 	if err != nil || len(files) == 0 {
 		return nil, err
 	}
@@ -143,6 +148,6 @@ func (r *run) read(ctx context.Context) ([]engine.OutputFile, error) {
 		return nil, err
 	}
 	t := stored(r.spec)
-	t.Sources, t.Start, t.End, t.Scratch, t.Limits = locals, r.order.Start, r.order.End, r.dir, r.order.Limits
+	t.Sources, t.Start, t.End, t.Scratch, t.Limits = locals, start, end, r.dir, r.order.Limits
 	return clip(ctx, r.w.Engine, t, r)
 }

@@ -79,6 +79,21 @@ func TestRepeatedHalf(t *testing.T) {
 	}
 }
 
+// A key that loses its rows in a window has online what it had before the window, not nothing.
+func TestRowsFromBeforeTheWindow(t *testing.T) {
+	w := newWorld(t)
+	w.run(order("before", day(3), day(6)))
+	w.run(order("after", day(6), day(8)))
+	w.Upload(t, Sources, "tx/part-0.parquet", Write(t, t.TempDir()+"/s.parquet",
+		`SELECT * FROM (`+TransactionRows(rowsOfSource, 1)+`) WHERE "accountID" <> 'A4' OR "timestamp" < TIMESTAMP '2023-01-06'`))
+	w.run(order("corrected", day(6), day(8)))
+	want := newest(w.expected(1, day(6), day(8)))
+	want["A4"] = newest(w.expected(1, day(3), day(6)))["A4"]
+	if got := w.Plane.Rows(t, version); !maps.Equal(got, want) {
+		t.Errorf("online %v, want %v", got, want)
+	}
+}
+
 // A window without rows empties the window in both stores.
 func TestWindowWithoutRows(t *testing.T) {
 	w := newWorld(t)

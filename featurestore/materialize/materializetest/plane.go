@@ -53,9 +53,9 @@ var rowsPath = regexp.MustCompile(`^(/subscriptions/.*/featuresets/[^/]+/version
 
 // ServeHTTP answers POST {version}/rows.
 func (p *Plane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rows, err := p.rows(r)
+	rows, retracted, err := p.rows(r)
 	if err == nil {
-		_, _ = fmt.Fprintf(w, `{"rows":%d}`, rows)
+		_, _ = fmt.Fprintf(w, `{"rows":%d,"retracted":%d}`, rows, retracted)
 		return
 	}
 	status, code := http.StatusInternalServerError, "InternalError"
@@ -75,23 +75,23 @@ func (p *Plane) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": code, "message": message}})
 }
 
-func (p *Plane) rows(r *http.Request) (int, error) {
+func (p *Plane) rows(r *http.Request) (int, int64, error) {
 	who, err := p.stack.principal(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), materialize.Audience)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := p.stack.check(who.ID, "Microsoft.MachineLearningServices/workspaces/featuresets/action", "features"); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	match := rowsPath.FindStringSubmatch(r.URL.Path)
 	if match == nil || r.Header.Get("Content-Type") != "application/vnd.apache.arrow.stream" {
-		return 0, resource.Invalidf("InvalidRows", "not a request for rows: %s, %s", r.URL.Path, r.Header.Get("Content-Type"))
+		return 0, 0, resource.Invalidf("InvalidRows", "not a request for rows: %s, %s", r.URL.Path, r.Header.Get("Content-Type"))
 	}
 	query := r.URL.Query()
 	start, err1 := time.Parse(time.RFC3339Nano, query.Get("start"))
 	end, err2 := time.Parse(time.RFC3339Nano, query.Get("end"))
-	if err1 != nil || err2 != nil || query.Get("replace") != "true" || query.Get("job") == "" {
-		return 0, resource.Invalidf("InvalidRows", "malformed query %s", r.URL.RawQuery)
+	if err1 != nil || err2 != nil || query.Get("replace") == "" || query.Get("job") == "" {
+		return 0, 0, resource.Invalidf("InvalidRows", "malformed query %s", r.URL.RawQuery)
 	}
 	p.mu.Lock()
 	p.queries = append(p.queries, r.URL.RawQuery)
@@ -99,31 +99,34 @@ func (p *Plane) rows(r *http.Request) (int, error) {
 	p.mu.Unlock()
 	table := strings.ToLower(match[1])
 	if err := p.Store.Create(r.Context(), table, schema); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(query.Get("job")))
 	reader, err := ipc.NewReader(r.Body)
 	if err != nil {
-		return 0, resource.Invalidf("InvalidRows", "no Arrow stream: %v", err)
+		return 0, 0, resource.Invalidf("InvalidRows", "no Arrow stream: %v", err)
 	}
 	defer reader.Release()
 	total := 0
 	for reader.Next() {
 		rows, err := online.FromArrow(reader.RecordBatch(), schema, stamp)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if err := p.Store.Put(r.Context(), table, online.Batch{Rows: rows, Run: hash.Sum64()}); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		total += len(rows)
 	}
 	if err := reader.Err(); err != nil {
-		return 0, resource.Invalidf("InvalidRows", "the stream broke off: %v", err)
+		return 0, 0, resource.Invalidf("InvalidRows", "the stream broke off: %v", err)
 	}
-	_, err = p.Store.Retract(r.Context(), table, online.Retraction{Start: start, End: end, Run: hash.Sum64()})
-	return total, err
+	if query.Get("replace") != "true" {
+		return total, 0, nil
+	}
+	retracted, err := p.Store.Retract(r.Context(), table, online.Retraction{Start: start, End: end, Run: hash.Sum64()})
+	return total, retracted, err
 }
 
 // Rows gives what the plane has for a version: by key, the event time and the values as JSON.
