@@ -68,7 +68,7 @@ func (d Deps) Jobs() arm.Type {
 		Deleted: func(_ context.Context, r *arm.Resource[Job]) error { d.Cancel(r.ID); return nil },
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) { r.Properties.Work = nil },
 		Actions: []arm.Action[Job]{
-			{Name: "cancel", Permission: string(jobType) + "/cancel/action", Status: 202, Run: d.cancelJob},
+			{Name: "cancel", Permission: string(jobType) + "/cancel/action", Run: d.cancelJob},
 			{Name: "logs", Method: "GET", Permission: string(jobType) + "/read", Run: d.jobLog},
 		},
 	})
