@@ -166,14 +166,8 @@ func (r *run) explain(err error, what string, where Location) error {
 	}
 	said := *e
 	switch {
-	case e.Kind == resource.Forbidden && what == "source":
-		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the source; Storage Blob Data Reader on the container %s of the account %s grants it. %s",
-			r.order.Identity, where.Container, where.Account, e.Message)
-	case e.Kind == resource.Forbidden && what == "offline store":
-		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the offline store; Storage Blob Data Contributor on the container %s of the account %s grants it. %s",
-			r.order.Identity, where.Container, where.Account, e.Message)
 	case e.Kind == resource.Forbidden:
-		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the online store. %s", r.order.Identity, e.Message)
+		said.Message = fmt.Sprintf("The materialization identity %s lacks a right on the %s%s. %s", r.order.Identity, what, where.cure(what, e.Message), e.Message)
 	case e.Kind == resource.Unauthenticated:
 		said.Message = fmt.Sprintf("The materialization identity %s does not reach the %s: %s", r.order.Identity, what, e.Message)
 	case e.Kind == resource.NotFound && e.Code == "ContainerNotFound":
@@ -185,6 +179,15 @@ func (r *run) explain(err error, what string, where Location) error {
 	}
 	said.Cause = err
 	return &said
+}
+
+// cure says which role helps, when the refusal does not say so itself.
+func (l Location) cure(what, refusal string) string {
+	role := map[string]string{"source": "Storage Blob Data Reader", "offline store": "Storage Blob Data Contributor"}[what]
+	if role == "" || strings.Contains(refusal, "is granted by") {
+		return ""
+	}
+	return fmt.Sprintf("; %s on the container %s of the account %s grants it", role, l.Container, l.Account)
 }
 
 // location is the address that other engines find the offline container at.

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
@@ -47,7 +49,7 @@ func (w Walls) landlock() error {
 	}
 	rules := []landlock.Rule{
 		landlock.RWDirs(w.Write).WithRefer(),
-		landlock.ROFiles(append([]string{self}, w.Read...)...).IgnoreIfMissing(),
+		landlock.ROFiles(append(append(mapped(), self), w.Read...)...).IgnoreIfMissing(),
 		landlock.RODirs("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo").IgnoreIfMissing(),
 		landlock.ROFiles("/etc/ld.so.cache", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
 			"/etc/localtime", "/dev/urandom", "/dev/zero").IgnoreIfMissing(),
@@ -59,6 +61,22 @@ func (w Walls) landlock() error {
 		rules = append(rules, landlock.ConnectTCP(port))
 	}
 	return landlock.V6.BestEffort().Restrict(rules...)
+}
+
+// mapped gives the files that this process runs from: program, loader and libraries, wherever the system keeps them. What
+// it starts, which is itself again, needs the same.
+func mapped() []string {
+	text, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return nil
+	}
+	var files []string
+	for _, line := range strings.Split(string(text), "\n") {
+		if at := strings.IndexByte(line, '/'); at > 0 && !strings.HasSuffix(line, " (deleted)") && !slices.Contains(files, line[at:]) {
+			files = append(files, line[at:])
+		}
+	}
+	return files
 }
 
 // dropCapabilities gives up what root may do beyond its own files, in every thread.
