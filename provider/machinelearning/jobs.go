@@ -3,6 +3,7 @@ package machinelearning
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,9 @@ func (d Deps) cancelJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job
 		return nil, err
 	}
 	d.Cancel(r.ID)
-	return nil, nil
+	// Clients' pollers want a place to ask: the job itself.
+	location := call.BaseURL + r.ID.String() + "?api-version=" + url.QueryEscape(call.QueryValue("api-version"))
+	return &arm.Response{Status: 202, Header: map[string]string{"Location": location, "Retry-After": "0"}}, nil
 }
 
 // updateJob changes a job together with the ops that change gives, and repeats it when somebody else changed any of it
