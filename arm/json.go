@@ -42,8 +42,8 @@ func ReadBody(body []byte, into any) error {
 	return decodeInto("", object, into, true)
 }
 
-// checkJSON refuses invalid JSON, more than one value, nesting beyond 100 levels, and names that occur twice in one
-// object: what a later layer would make of those is anybody's guess.
+// checkJSON refuses invalid JSON, more than one value, nesting beyond 100 levels, numbers beyond all bounds, and names that
+// occur twice in one object, whatever their case: what a later layer would make of those is anybody's guess.
 func checkJSON(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -73,6 +73,12 @@ func walkJSON(decoder *json.Decoder, path string, depth int) error {
 	token, err := decoder.Token()
 	if err != nil {
 		return err
+	}
+	if number, ok := token.(json.Number); ok {
+		if _, err := number.Float64(); err != nil {
+			return resource.Invalidf("InvalidRequestContent", "the number %.40s at %q is larger than any that can be kept", number, path).At(path)
+		}
+		return nil
 	}
 	delim, ok := token.(json.Delim)
 	if !ok {
