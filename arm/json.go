@@ -94,7 +94,7 @@ func walkJSON(decoder *json.Decoder, path string, depth int) error {
 			}
 			text, _ := name.(string)
 			at = strings.TrimPrefix(path+"."+text, ".")
-			if folded := strings.ToLower(text); seen[folded] {
+			if folded := fold(text); seen[folded] {
 				return resource.Invalidf("InvalidRequestContent",
 					"The request content contains duplicate JSON property names creating ambiguity in paths '%s'. Please update the request content to eliminate duplicates and try again.", at).At(at)
 			} else {
@@ -108,6 +108,9 @@ func walkJSON(decoder *json.Decoder, path string, depth int) error {
 	_, err = decoder.Token()
 	return err
 }
+
+// fold makes names equal that a decoder takes for the same: it ignores case as Unicode folds it, with ſ for s and K for k.
+func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 func jsonKind(value any) string {
 	switch value.(type) {
