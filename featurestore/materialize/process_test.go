@@ -25,6 +25,7 @@ import (
 // MI-20, FS-08, BX-01: an order runs in a process of its own, with a token from the managed-identity endpoint and with
 // walls around it; nothing is left of it afterwards.
 func TestProcess(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.process()
 	var lines []string
@@ -82,16 +83,16 @@ func nothingLeft(t *testing.T, p *materialize.Process) {
 		t.Errorf("left in the scratch folder: %v, %v", left, err)
 	}
 	for range 100 {
-		if len(workers()) == 0 {
+		if len(workers(p)) == 0 {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Errorf("processes left: %v", workers())
+	t.Errorf("processes left: %v", workers(p))
 }
 
-// workers gives the worker processes that this process started.
-func workers() []int {
+// workers gives the worker processes of p that are running.
+func workers(p *materialize.Process) []int {
 	var found []int
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, entry := range entries {
@@ -101,6 +102,9 @@ func workers() []int {
 		}
 		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 		if len(fields) < 2 || fields[0] == "Z" || fields[1] != strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		if dir, err := os.Readlink(filepath.Dir(entry) + "/cwd"); err != nil || !strings.HasPrefix(dir, p.ScratchDir) {
 			continue
 		}
 		line, err := os.ReadFile(filepath.Dir(entry) + "/cmdline")
@@ -120,6 +124,15 @@ func TestKilledWorker(t *testing.T) {
 	if testing.Short() {
 		rounds = 4
 	}
+	for _, name := range []string{"one", "two"} { // two stacks, to use the machine's processors
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killWorkers(t, rounds/2)
+		})
+	}
+}
+
+func killWorkers(t *testing.T, rounds int) {
 	w := newWorld(t)
 	p := w.process()
 	began := time.Now()
@@ -141,7 +154,7 @@ func TestKilledWorker(t *testing.T) {
 			ended <- err
 		}()
 		time.Sleep(time.Duration(random.Int64N(int64(typical))))
-		for _, pid := range workers() {
+		for _, pid := range workers(p) {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended just now
 		}
 		if err := <-ended; err != nil {
@@ -170,6 +183,7 @@ func TestKilledWorker(t *testing.T) {
 
 // A cancelled order ends with its processes.
 func TestCancelledProcess(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.process()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -178,7 +192,7 @@ func TestCancelledProcess(t *testing.T) {
 		_, err := p.Run(ctx, order("cancelled", day(3), day(8)), nil)
 		ended <- err
 	}()
-	for len(workers()) == 0 {
+	for len(workers(p)) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
@@ -195,6 +209,7 @@ func TestCancelledProcess(t *testing.T) {
 
 // Orders for overlapping windows that race do not mix: every instant has the rows of one of them.
 func TestRacingOrders(t *testing.T) {
+	t.Parallel()
 	rounds := 4
 	if testing.Short() {
 		rounds = 1

@@ -15,6 +15,7 @@ import (
 
 // FS-12: a window is computed with its lookback and put into both stores; others stay as they are.
 func TestMaterializeBothStores(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	o := order("first", day(3), day(8))
 	o.OnlineTTL = 90 * 24 * time.Hour
@@ -48,6 +49,7 @@ func TestMaterializeBothStores(t *testing.T) {
 
 // FS-12: the same job again changes nothing, and a later job replaces.
 func TestRepeatedOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for range 3 {
 		w.run(order("job", day(3), day(5)))
@@ -64,6 +66,7 @@ func TestRepeatedOrder(t *testing.T) {
 // Between the offline and the online store a job may be cut off, and its source may change before it goes on: then both
 // stores have what was committed first.
 func TestRepeatedHalf(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Deny(Worker, "featuresets/action", "features")
 	if _, err := w.worker().Run(context.Background(), order("half", day(3), day(6))); resource.KindOf(err) != resource.Forbidden {
@@ -81,6 +84,7 @@ func TestRepeatedHalf(t *testing.T) {
 
 // A key that loses its rows in a window has online what it had before the window, not nothing.
 func TestRowsFromBeforeTheWindow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(order("before", day(3), day(6)))
 	w.run(order("after", day(6), day(8)))
@@ -96,6 +100,7 @@ func TestRowsFromBeforeTheWindow(t *testing.T) {
 
 // A window without rows empties the window in both stores.
 func TestWindowWithoutRows(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.run(order("full", day(3), day(6)))
 	w.Upload(t, Sources, "tx/part-0.parquet", Write(t, t.TempDir()+"/s.parquet", TransactionRows(10, 1))) // ends on the first day
@@ -111,6 +116,7 @@ func TestWindowWithoutRows(t *testing.T) {
 
 // Online alone reads the offline table, clipped to the window, or computes when there is no offline store.
 func TestOnlineOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	offline := order("offline", day(3), day(8))
 	offline.Online = false
@@ -141,6 +147,7 @@ func TestOnlineOnly(t *testing.T) {
 
 // FS-08: each missing right fails the job with that reason, and the right given back lets it succeed.
 func TestMissingRights(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, c := range []struct{ action, where, what string }{
 		{"blobs/read", Sources, "lacks a right on the source"},
@@ -168,6 +175,7 @@ func TestMissingRights(t *testing.T) {
 // Input that no provider writes, or whose specification or source is broken, is refused with its reason, and nothing is
 // written or left behind.
 func TestHostileOrders(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.Upload(t, Sources, "broken/a.parquet", Write(t, t.TempDir()+"/a.csv", "SELECT 1 AS x"))
 	sql := Transactions[:strings.Index(Transactions, "feature_transformation:")] + "feature_transformation: {transformation_sql: {path: t.sql}}\n"
