@@ -15,9 +15,14 @@ func serve(ctx context.Context, options cli.ServeOptions) (cli.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return app.Open(ctx, app.Config{
+	server, err := app.Open(ctx, app.Config{
 		DataDir: options.DataDir, Listen: options.Listen, Domain: options.Domain, PasswordGrant: options.PasswordGrant, Log: log,
 	})
+	if err != nil {
+		return nil, err // an interface that holds nothing, unlike server
+	}
+	trim()
+	return server, nil
 }
 
 func logger(w io.Writer, level string) (*slog.Logger, error) {
