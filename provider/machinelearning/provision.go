@@ -176,6 +176,7 @@ func (d Deps) provision(ctx context.Context, call *arm.Call, r *arm.Resource[Wor
 		p.OnlineStore = &StoreTarget{Type: "pebble"}
 	}
 	p.MaterializationIdentity = &MaterializationIdentity{ResourceID: needs.identity.String(), ClientID: who.ClientID, PrincipalID: who.PrincipalID}
+	carry(r, needs.identity, who)
 	if p.WorkspaceID == "" {
 		p.WorkspaceID = newWorkspaceID()
 	}
@@ -184,6 +185,24 @@ func (d Deps) provision(ctx context.Context, call *arm.Call, r *arm.Resource[Wor
 		return nil, err
 	}
 	return storeChildren(r, needs)
+}
+
+// carry puts the materialization identity among the store's own identities, where clients look for it.
+func carry(r *arm.Resource[Workspace], id resource.ID, who arm.UserAssignedEntry) {
+	if r.Identity.Has(id) {
+		return
+	}
+	kind := "UserAssigned"
+	if r.Identity.HasSystem() {
+		kind = "SystemAssigned,UserAssigned"
+	}
+	if r.Identity == nil {
+		r.Identity = &arm.Identity{}
+	}
+	if r.Identity.UserAssigned == nil {
+		r.Identity.UserAssigned = map[string]*arm.UserAssignedEntry{}
+	}
+	r.Identity.Type, r.Identity.UserAssigned[id.String()] = kind, &who
 }
 
 // grantRoles gives the materialization identity its roles. Where the creator may not assign one, the store says what is
