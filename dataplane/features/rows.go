@@ -89,13 +89,14 @@ func (s *Server) putRows(ctx context.Context, w http.ResponseWriter, body io.Rea
 	if err := reader.Err(); err != nil && !errors.Is(err, io.EOF) {
 		return resource.Invalidf("InvalidRows", "the stream of rows broke off after %d rows: %v", total, err)
 	}
+	retracted := int64(0)
 	if want.replace {
-		if _, err := s.Online.Retract(ctx, set.Table(), online.Retraction{Start: want.start, End: want.end, Run: run, TTL: set.TTL}); err != nil {
+		if retracted, err = s.Online.Retract(ctx, set.Table(), online.Retraction{Start: want.start, End: want.end, Run: run, TTL: set.TTL}); err != nil {
 			return err
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, `{"rows":`+strconv.Itoa(total)+`}`) // the caller has gone away; nobody is left to tell
+	_, _ = io.WriteString(w, `{"rows":`+strconv.Itoa(total)+`,"retracted":`+strconv.FormatInt(retracted, 10)+`}`) // the caller has gone away; nobody is left to tell
 	return nil
 }
 

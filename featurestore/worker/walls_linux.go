@@ -41,12 +41,6 @@ func (w Walls) landlock() error {
 		return err
 	}
 	const look = ll.AccessFSReadFile | ll.AccessFSReadDir
-	proc := landlock.AccessFSSet(look)
-	if os.Geteuid() != 0 {
-		// A computation's namespaces are set up by writing to /proc. For root that would open the kernel's settings too,
-		// so there the computation does with its other walls.
-		proc |= ll.AccessFSWriteFile
-	}
 	rules := []landlock.Rule{
 		landlock.RWDirs(w.Write).WithRefer(),
 		landlock.ROFiles(append(append(mapped(), self), w.Read...)...).IgnoreIfMissing(),
@@ -54,7 +48,7 @@ func (w Walls) landlock() error {
 		landlock.ROFiles("/etc/ld.so.cache", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf",
 			"/etc/localtime", "/dev/urandom", "/dev/zero").IgnoreIfMissing(),
 		landlock.RWFiles("/dev/null").IgnoreIfMissing(),
-		landlock.PathAccess(proc, "/proc").IgnoreIfMissing(),
+		landlock.PathAccess(look, "/proc").IgnoreIfMissing(),
 		landlock.PathAccess(look, "/sys/fs/cgroup", "/sys/devices/system/cpu", "/sys/kernel/mm/transparent_hugepage").IgnoreIfMissing(),
 	}
 	for _, port := range w.ports() {

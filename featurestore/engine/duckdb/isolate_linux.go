@@ -17,15 +17,11 @@ type isolation struct {
 // isolations lists the ways from the strongest on; a machine that refuses namespaces takes the next. There is no process
 // namespace: restricting every thread needs a /proc that shows them, and the system call filter forbids signals to others anyway.
 func isolations() []isolation {
+	// No user is mapped, so that the program starts as nobody in its namespaces and without any capability, and so that
+	// nothing has to be written to /proc, which a walled-in parent may not do.
 	attributes := func(namespaces uintptr) func(*exec.Cmd) {
 		return func(cmd *exec.Cmd) {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: namespaces}
-			if namespaces == 0 {
-				return
-			}
-			// Mapped to a user other than root, so that the program starts without any capability.
-			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getuid(), Size: 1}}
-			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getgid(), Size: 1}}
 		}
 	}
 	return []isolation{
