@@ -76,6 +76,9 @@ func readIdentity(value any) (*Identity, error) {
 // HasSystem tells whether the identity has a system-assigned part.
 func (i *Identity) HasSystem() bool { return i != nil && strings.HasPrefix(i.Type, "SystemAssigned") }
 
+// Has tells whether a user-assigned identity is among them.
+func (i *Identity) Has(id resource.ID) bool { return i.entry(id) != nil }
+
 // entry finds a user-assigned identity among them; nil when it is not.
 func (i *Identity) entry(id resource.ID) *UserAssignedEntry {
 	if i == nil {
