@@ -99,6 +99,16 @@ func TestSDKManagedIdentity(t *testing.T) {
 		_, err := groups.CreateOrUpdate(t.Context(), "mine", armresources.ResourceGroup{Location: ptr("local")}, nil)
 		forbidden(t, name+": a Reader creating a group", err, "Microsoft.Resources/subscriptions/resourceGroups/write")
 	}
+	// Data is read by the same identity, without a key (MI-20).
+	endpoint := a.account("rg", "readbyjob", "box")
+	a.admin.Grant(a.owner.user.ObjectID, access.RoleStorageBlobDataContributor, a.env.Group("rg"))
+	done(a.owner.blobs(endpoint).UploadBuffer(t.Context(), "box", "x", []byte("x"), nil))(t)
+	job := &client{azure: a, credential: done(azidentity.NewManagedIdentityCredential(nil))(t)}
+	_, err := job.blobs(endpoint).DownloadStream(t.Context(), "box", "x", nil)
+	refused(t, "an identity without a data role", err, 403, "AuthorizationPermissionMismatch")
+	a.admin.Grant(*mine.Properties.PrincipalID, access.RoleStorageBlobDataReader, a.env.Group("rg"))
+	done(job.blobs(endpoint).DownloadStream(t.Context(), "box", "x", nil))(t)
+
 	credential := done(azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ID: azidentity.ClientID(*other.Properties.ClientID)}))(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()

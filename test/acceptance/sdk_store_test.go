@@ -64,7 +64,10 @@ func TestSDKFeatureStore(t *testing.T) {
 	if *got.ID != *made.ID || *got.Name != "fs" || got.SystemData.CreatedAt == nil || *got.SystemData.CreatedByType != armmachinelearning.CreatedByTypeApplication {
 		t.Fatalf("read %s, created %+v", *got.ID, *got.SystemData)
 	}
-	polled(stores.BeginCreateOrUpdate(ctx, "rg", "second", storeBody(""), nil))(t)
+	second := polled(stores.BeginCreateOrUpdate(ctx, "rg", "second", storeBody(""), nil))(t)
+	if second.Identity == nil || len(second.Identity.UserAssignedIdentities) != 1 { // clients look for the materialization identity there
+		t.Fatalf("a store whose identity was provisioned carries %+v", second.Identity)
+	}
 	inGroup := paged(t, stores.NewListByResourceGroupPager("rg", nil), func(p armmachinelearning.WorkspacesClientListByResourceGroupResponse) []*armmachinelearning.Workspace {
 		return p.Value
 	})
