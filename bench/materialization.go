@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -46,10 +47,7 @@ func (b *run) materialization(ctx context.Context) ([]Measurement, error) {
 		return nil, err
 	}
 	found, err := f.materialize(ctx)
-	if stopped := f.stop(); err == nil {
-		err = stopped
-	}
-	return found, err
+	return found, errors.Join(err, f.stop())
 }
 
 func (f *featureStore) materialize(ctx context.Context) ([]Measurement, error) {

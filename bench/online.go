@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -30,10 +31,7 @@ func (b *run) online(ctx context.Context) ([]Measurement, error) {
 		return nil, err
 	}
 	found, err := f.reads(ctx)
-	if stopped := f.stop(); err == nil {
-		err = stopped
-	}
-	return found, err
+	return found, errors.Join(err, f.stop())
 }
 
 func (f *featureStore) reads(ctx context.Context) ([]Measurement, error) {

@@ -85,12 +85,10 @@ func (s *server) log() string {
 // stop ends the server and waits for it.
 func (s *server) stop() error {
 	defer func() { _ = s.stderr.Close() }() // the process wrote it
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
+	early := s.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-s.ended:
-		if err != nil {
+		if err = errors.Join(err, early); err != nil {
 			return fmt.Errorf("the server ended badly: %w: %s", err, s.log())
 		}
 		return nil
