@@ -7,5 +7,8 @@
 //	parse the path into a Target → authenticate → check the api-version → read the body → find the type
 //	→ authorize (the permission of the verb on the resource, and every linked scope) → validate → commit → answer
 //
+// A write is one atomic change, and depends in it on what it was checked against: its parent and what it refers to being
+// there, its name being free. A request that loses a race is repeated from its authorization on.
+//
 // A handler is reached only after authorization, and cannot be registered beside the pipeline.
 package arm
