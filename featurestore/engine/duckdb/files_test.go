@@ -108,3 +108,13 @@ func query(t testing.TB, text string) table {
 	}
 	return out
 }
+
+func statement(t testing.TB, text string) {
+	t.Helper()
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	must(t, db, text)
+}
