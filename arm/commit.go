@@ -27,7 +27,7 @@ func (d *definition[P]) commit(ctx context.Context, call *Call, change *Change[P
 	for _, part := range []func() ([]store.Op, error){
 		func() ([]store.Op, error) { return d.identities(ctx, call, change, prev) },
 		func() ([]store.Op, error) {
-			change.Next.SystemData = call.systemData(prevSystemData(prev))
+			change.Next.SystemData = call.SystemData(prevSystemData(prev))
 			if d.Commit == nil {
 				return nil, nil
 			}
@@ -98,7 +98,8 @@ func prevSystemData[P any](prev *stored[P]) *SystemData {
 	return prev.SystemData
 }
 
-func (call *Call) systemData(prev *SystemData) *SystemData {
+// SystemData says who makes a resource, or who changes the one that had prev.
+func (call *Call) SystemData(prev *SystemData) *SystemData {
 	by, kind, now := call.Who.Name, "Application", call.Manager.Clock().UTC()
 	if call.Who.Type == "User" {
 		kind = "User"

@@ -249,7 +249,7 @@ func newJob(call *arm.Call, r *arm.Resource[FeatureSetVersion], request backfill
 	if display == "" {
 		display = fmt.Sprintf("Materialize %s:%s %s", set, r.Name, t.window)
 	}
-	return &arm.Resource[Job]{ID: id, Name: id.Name(), Type: jobType, Properties: Job{
+	return &arm.Resource[Job]{ID: id, Name: id.Name(), Type: jobType, SystemData: call.SystemData(nil), Properties: Job{
 		JobType: "Spark", DisplayName: display, Description: request.Description, ExperimentName: set, Status: jobQueued,
 		Identity: map[string]string{"identityType": "Managed"}, Tags: request.Tags, Properties: properties, Work: work,
 	}}, nil

@@ -53,6 +53,7 @@ func withContainer(ctx context.Context, call *arm.Call, version resource.ID, t r
 			return nil, err
 		}
 	}
+	r.SystemData = call.SystemData(r.SystemData)
 	r.Properties.LatestVersion = version.Name()
 	r.Properties.NextVersion = nextVersion(r.Properties.NextVersion, version.Name())
 	put, err := arm.Document(&r)

@@ -235,7 +235,7 @@ func grantRoles(ctx context.Context, call *arm.Call, id resource.ID, needs depen
 // are parts of the store, written with it.
 func storeChildren(r *arm.Resource[Workspace], needs dependents) ([]store.Op, error) {
 	datastore, err := arm.Document(&arm.Resource[Datastore]{
-		ID: r.ID.Child("datastores", "offlinestore"), Name: "offlinestore", Type: datastoreType,
+		ID: r.ID.Child("datastores", "offlinestore"), Name: "offlinestore", Type: datastoreType, SystemData: r.SystemData,
 		Properties: Datastore{
 			DatastoreType: "AzureBlob", AccountName: needs.storage.Name(), ContainerName: needs.container.Name(), Protocol: "https",
 			Description: "The offline store", Credentials: map[string]any{"credentialsType": "None"}, IsDefault: true,
@@ -247,7 +247,7 @@ func storeChildren(r *arm.Resource[Workspace], needs dependents) ([]store.Op, er
 	}
 	m := r.Properties.MaterializationIdentity
 	connection, err := arm.Document(&arm.Resource[Connection]{
-		ID: r.ID.Child("connections", "OfflineStoreConnection"), Name: "OfflineStoreConnection", Type: connectionType,
+		ID: r.ID.Child("connections", "OfflineStoreConnection"), Name: "OfflineStoreConnection", Type: connectionType, SystemData: r.SystemData,
 		Properties: Connection{
 			Category: "ADLSGen2", AuthType: "ManagedIdentity", Target: needs.container.String(),
 			Credentials: map[string]any{"clientId": m.ClientID, "resourceId": m.ResourceID},

@@ -120,7 +120,7 @@ func (d Deps) accountService(_ context.Context, change *arm.Change[Account]) ([]
 	if change.Prev != nil {
 		return nil, nil
 	}
-	put, err := arm.Document(&arm.Resource[Service]{ID: change.Next.ID.Child("blobServices", "default"), Name: "default", Type: serviceType})
+	put, err := arm.Document(&arm.Resource[Service]{ID: change.Next.ID.Child("blobServices", "default"), Name: "default", Type: serviceType, SystemData: change.Call.SystemData(nil)})
 	return []store.Op{put}, err
 }
 

@@ -163,6 +163,8 @@ func TestSDKBackfill(t *testing.T) {
 	}
 	if found := list(armmachinelearning.JobsClientListOptions{Tag: ptr("why"), Properties: ptr("ticket=7")}); len(found) == 0 {
 		t.Fatal("the job is not found by its tag and property")
+	} else if by := found[0].SystemData; by == nil || *by.CreatedBy != "developer" || by.CreatedAt.IsZero() {
+		t.Fatalf("the job was created by %+v", by)
 	}
 	if found := list(armmachinelearning.JobsClientListOptions{Properties: ptr("azureml.FeatureSetName=others")}); len(found) != 0 {
 		t.Fatalf("another set has %d jobs", len(found))
