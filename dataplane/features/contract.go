@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/alvara-ml/alvara/featurestore/online"
@@ -76,6 +77,8 @@ type Server struct {
 	WriteError func(w http.ResponseWriter, err error, requestID string)
 	Clock      func() time.Time
 	Log        *slog.Logger
+
+	buffers sync.Pool // of *[]byte, for answers
 }
 
 // The names under which tokens for this plane are verified: one for it, or one for the resource manager.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 const (
 	maxOnlineBody = 4 << 20
 	maxOnlineKeys = 10_000
+	keptBuffer    = 1 << 20 // the largest answer whose buffer is used again
 )
 
 // OnlineRequest asks for features of entities. Keys holds, for each index column, the values of all entities, paired by
@@ -129,40 +131,85 @@ func (s *Server) readOnline(ctx context.Context, w http.ResponseWriter, sets []*
 			return err
 		}
 	}
-	heads, err := keyHeads(sets[0].set.Schema, keys, n)
+	heads, err := newRowHeads(sets[0].set.Schema, keys)
 	if err != nil {
 		return err
 	}
-	rows := heads
-	now := s.Clock()
+	buffer, _ := s.buffers.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer s.buffers.Put(buffer)
+	out := append((*buffer)[:0], `{"rows":[`...)
+	if len(sets) == 1 {
+		out, err = s.readOne(ctx, out, sets[0], heads, n)
+	} else {
+		out, err = s.readSeveral(ctx, out, sets, heads, n)
+	}
+	if err != nil {
+		return err
+	}
+	out = append(out, `]}`...)
+	if cap(out) <= keptBuffer {
+		*buffer = out
+	}
+	w.Header()["Content-Type"] = []string{"application/json"}
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(out))}
+	_, _ = w.Write(out) // the caller has gone away; nobody is left to tell
+	return nil
+}
+
+// readOne writes the rows of one set as they are read.
+func (s *Server) readOne(ctx context.Context, out []byte, want *wanted, heads *rowHeads, n int) ([]byte, error) {
+	err := s.read(ctx, want, n, func(i int, value []byte) error {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		var err error
+		if out, err = want.appendRow(heads.append(out, i), value); err == nil {
+			out = append(out, '}')
+		}
+		return err
+	})
+	return out, err
+}
+
+// readSeveral reads set by set and puts the parts of each row together.
+func (s *Server) readSeveral(ctx context.Context, out []byte, sets []*wanted, heads *rowHeads, n int) ([]byte, error) {
+	rows := make([][]byte, n)
+	for i := range rows {
+		rows[i] = heads.append(make([]byte, 0, 512), i)
+	}
 	for _, want := range sets {
-		err := s.Online.Get(ctx, want.set.Table(), want.keys, now, func(i int, _ time.Time, value []byte) error {
+		err := s.read(ctx, want, n, func(i int, value []byte) error {
 			var err error
 			rows[i], err = want.appendRow(rows[i], value)
 			return err
 		})
-		if e, ok := resource.AsError(err); ok && e.Kind == resource.NotFound { // nothing was ever put online
-			for i := range rows {
-				rows[i] = want.appendNulls(rows[i])
-			}
-		} else if err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
 	}
-	size := 16
-	for _, row := range rows {
-		size += len(row) + 2
-	}
-	out := append(make([]byte, 0, size), `{"rows":[`...)
 	for i, row := range rows {
 		if i > 0 {
 			out = append(out, ',')
 		}
 		out = append(append(out, row...), '}')
 	}
-	out = append(out, `]}`...)
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(out) // the caller has gone away; nobody is left to tell
+	return out, nil
+}
+
+// read calls yield for each of the n entities in order, with nil for one without a row.
+func (s *Server) read(ctx context.Context, want *wanted, n int, yield func(i int, value []byte) error) error {
+	err := s.Online.Get(ctx, want.set.Table(), want.keys, s.Clock(), func(i int, _ time.Time, value []byte) error { return yield(i, value) })
+	if e, ok := resource.AsError(err); !ok || e.Code != "OnlineTableNotFound" {
+		return err
+	}
+	for i := range n { // nothing was ever put online
+		if err := yield(i, nil); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -199,6 +246,7 @@ func (w *wanted) encodeKeys(keys map[string][]json.RawMessage, n int) error {
 	}
 	values := make([]any, len(index))
 	w.keys = make([][]byte, n)
+	var buffer []byte // of all keys one after the other; when it moves, those before keep the old one
 	for row := range n {
 		for i, column := range index {
 			value, err := keyValue(column, columns[i][row])
@@ -207,16 +255,24 @@ func (w *wanted) encodeKeys(keys map[string][]json.RawMessage, n int) error {
 			}
 			values[i] = value
 		}
+		at := len(buffer)
 		var err error
-		if w.keys[row], err = w.set.Schema.AppendKey(nil, values); err != nil {
+		if buffer, err = w.set.Schema.AppendKey(buffer, values); err != nil {
 			return err
 		}
+		w.keys[row] = buffer[at:len(buffer):len(buffer)]
 	}
 	return nil
 }
 
-// keyHeads writes the start of each result row: the opening brace and the keys as they were given.
-func keyHeads(schema *online.Schema, keys map[string][]json.RawMessage, n int) ([][]byte, error) {
+// rowHeads writes the start of each result row: the opening brace and the keys as they were given.
+type rowHeads struct {
+	quoted [][]byte // the names of the key columns
+	values [][]json.RawMessage
+	bare   []bool // numbers and booleans lose the quotes that command lines put around them
+}
+
+func newRowHeads(schema *online.Schema, keys map[string][]json.RawMessage) (*rowHeads, error) {
 	names := make([]string, 0, len(keys))
 	for _, column := range schema.Index() { // the first set's keys in their order
 		for given := range keys {
@@ -231,35 +287,33 @@ func keyHeads(schema *online.Schema, keys map[string][]json.RawMessage, n int) (
 		}
 	}
 	slices.Sort(names[len(schema.Index()):])
-	bare := make([]bool, len(names)) // numbers and booleans lose the quotes that command lines put around them
+	h := &rowHeads{bare: make([]bool, len(names))}
 	for i, column := range schema.Index() {
-		bare[i] = column.Type != online.String && column.Type != online.Datetime && column.Type != online.Binary
+		h.bare[i] = column.Type != online.String && column.Type != online.Datetime && column.Type != online.Binary
 	}
-	quoted := make([][]byte, len(names))
-	for i, name := range names {
+	for _, name := range names {
 		text, err := json.Marshal(name)
 		if err != nil {
 			return nil, err
 		}
-		quoted[i] = text
+		h.quoted, h.values = append(h.quoted, text), append(h.values, keys[name])
 	}
-	rows := make([][]byte, n)
-	for row := range n {
-		head := make([]byte, 0, 256)
-		head = append(head, '{')
-		for i, name := range names {
-			if i > 0 {
-				head = append(head, ',')
-			}
-			value := []byte(keys[name][row])
-			if bare[i] {
-				value = bytes.Trim(value, `"`)
-			}
-			head = append(append(append(head, quoted[i]...), ':'), value...)
+	return h, nil
+}
+
+func (h *rowHeads) append(to []byte, row int) []byte {
+	to = append(to, '{')
+	for i, name := range h.quoted {
+		if i > 0 {
+			to = append(to, ',')
 		}
-		rows[row] = head
+		value := []byte(h.values[i][row])
+		if h.bare[i] {
+			value = bytes.Trim(value, `"`)
+		}
+		to = append(append(append(to, name...), ':'), value...)
 	}
-	return rows, nil
+	return to
 }
 
 func containsFold(list []string, text string) bool {
