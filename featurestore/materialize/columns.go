@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"context"
+	"strings"
 
 	"github.com/alvara-ml/alvara/featurestore/engine"
 	"github.com/alvara-ml/alvara/featurestore/offline"
@@ -68,7 +69,7 @@ func (o Order) check() (*spec.FeatureSetSpec, error) {
 		return nil, resource.Invalidf("InvalidOrder", "The order names no job or no feature set version.")
 	case o.OnlineTTL < 0:
 		return nil, resource.Invalidf("InvalidOrder", "The time to live must not be negative.")
-	case o.fromTable() && o.Target.Path != OfflinePrefix(o.Version):
+	case o.fromTable() && !strings.HasPrefix(o.Target.Path, OfflinePrefix(o.Version)):
 		return nil, resource.Invalidf("InvalidOrder", "The offline table of %s lies at %s and not at %q.", o.Version, OfflinePrefix(o.Version), o.Target.Path)
 	}
 	return parsed, nil

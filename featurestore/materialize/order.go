@@ -53,8 +53,9 @@ type Runner interface {
 	Run(ctx context.Context, order Order, log func(line string)) (Result, error)
 }
 
-// OfflinePrefix is where the offline table of a feature set version lies in the offline container. It begins with the
-// feature store, because several stores may share a container. Whoever reads or writes the table uses this prefix.
+// OfflinePrefix is where everything of a feature set version lies in the offline container. It begins with the feature
+// store, because several stores may share a container. The version's own table lies there or, where the version says so,
+// in a folder below it: a version that was deleted and made again has another folder and finds no rows of the old one.
 func OfflinePrefix(version resource.ID) string {
 	store := version.Parent().Parent()
 	return StorePrefix(store) + offline.Prefix(strings.ToLower(version.Parent().Name()), strings.ToLower(version.Name()))

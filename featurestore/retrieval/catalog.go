@@ -26,7 +26,8 @@ type set struct {
 	local         bool
 	id            resource.ID // of the version; the root for a local one
 	spec          *spec.FeatureSetSpec
-	offline       bool // offline materialization is enabled
+	offline       bool   // offline materialization is enabled
+	path          string // of the offline table
 
 	computed bool
 	files    []string // parquet files that hold the rows
@@ -66,6 +67,7 @@ func (j *join) registered(ctx context.Context, s *set) error {
 			Specification struct {
 				Content map[string]string `json:"content"`
 			} `json:"specification"`
+			OfflinePath             string `json:"offlinePath"`
 			MaterializationSettings struct {
 				StoreType string `json:"storeType"`
 			} `json:"materializationSettings"`
@@ -83,6 +85,10 @@ func (j *join) registered(ctx context.Context, s *set) error {
 		return err
 	}
 	s.spec = parsed
+	s.path = materialize.OfflinePrefix(s.id)
+	if path := answer.Properties.OfflinePath; strings.HasPrefix(path, s.path) {
+		s.path = path
+	}
 	switch answer.Properties.MaterializationSettings.StoreType {
 	case "Offline", "OnlineAndOffline":
 		s.offline = true

@@ -191,7 +191,7 @@ func (j *join) stored(ctx context.Context, s *set, window offline.Window) error 
 	if err != nil {
 		return err
 	}
-	table, err := offline.Open(ctx, bucket, materialize.OfflinePrefix(s.id), offline.Options{})
+	table, err := offline.Open(ctx, bucket, s.path, offline.Options{})
 	if e, ok := resource.AsError(err); ok && e.Code == "TableNotFound" {
 		return nil // nothing is materialized yet
 	}

@@ -6,7 +6,10 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/featurestore/materialize"
 	"github.com/alvara-ml/alvara/featurestore/spec"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
@@ -22,6 +25,8 @@ type FeatureSetVersion struct {
 	Entities                []string                 `json:"entities"` // azureml:{name}:{version}, or ids
 	Specification           Specification            `json:"specification"`
 	MaterializationSettings *MaterializationSettings `json:"materializationSettings,omitempty"`
+	// OfflinePath is where the version's table lies in the offline container. The service sets it.
+	OfflinePath string `json:"offlinePath,omitempty"`
 }
 
 // Specification says how the features are computed. Content holds the files of the specification's folder as they were
@@ -103,13 +108,14 @@ func (d Deps) FeatureSetVersions() arm.Type {
 
 func (d Deps) validateFeatureSet(ctx context.Context, change *arm.Change[FeatureSetVersion]) error {
 	p := &change.Next.Properties
+	p.OfflinePath = materialize.OfflinePrefix(change.Next.ID) + uuid.NewString() + "/"
 	if name := change.Next.ID.Parent().Name(); !assetName.MatchString(name) {
 		return resource.Invalidf("InvalidResourceName", "%q is no name for a feature set: %s", name, assetNameRule).At("name")
 	}
 	var before *Lifecycle
 	if change.Prev != nil {
 		old := change.Prev.Properties
-		before = &old.Lifecycle
+		before, p.OfflinePath = &old.Lifecycle, old.OfflinePath
 		if err := keepSchema(change, p, old); err != nil {
 			return err
 		}

@@ -146,7 +146,7 @@ func (m *Materializer) order(ctx context.Context, job *arm.Resource[Job]) (mater
 	offline, _ := version.Properties.Materialized()
 	return materialize.Order{
 		Job: job.ID, Version: work.Version, Spec: version.Properties.Specification.Content, Source: source,
-		Target: materialize.Location{Account: container.Parent().Parent().Name(), Container: container.Name(), Path: materialize.OfflinePrefix(work.Version)},
+		Target: materialize.Location{Account: container.Parent().Parent().Name(), Container: container.Name(), Path: version.Properties.OfflinePath},
 		Start:  work.Window.Start, End: work.Window.End, Offline: work.Offline, Online: work.Online, FromSource: !offline,
 		Identity: owner.Properties.MaterializationIdentity.PrincipalID, Limits: engine.Limits{Memory: work.MemoryLimit}, OnlineTTL: ttl,
 	}, nil

@@ -304,3 +304,39 @@ func TestRacingBackfills(t *testing.T) {
 		t.Errorf("%d jobs were started for one window", jobs)
 	}
 }
+
+// A version that is deleted and made again finds nothing of the old one, offline or online.
+func TestRecreatedVersionIsEmpty(t *testing.T) {
+	w, observations := filled(t)
+	w.admin.Grant(w.identity, access.RoleStorageBlobDataReader, w.source[:strings.Index(w.source, "/blobServices")])
+	w.admin.Grant(w.admin.PrincipalID(), access.RoleStorageBlobDataReader, w.group)
+	if job := w.backfill(t, w.admin, "spent", "2020-01-01", "2023-07-01"); job.Text("properties.status") != "Completed" {
+		t.Fatalf("backfill: %s", job.Raw)
+	}
+	if got := w.online(w.admin, []string{"spent:1"}, "A1"); !strings.Contains(string(got.Raw), `"times":`) || strings.Contains(string(got.Raw), `"times":null`) {
+		t.Fatalf("before: %s", got.Raw)
+	}
+	w.must(w.admin.Do("DELETE", w.version("spent", "1"), nil))
+	for range 100 { // the old one's rows are forgotten first
+		got := w.admin.Do("PUT", w.version("spent", "1"), map[string]any{"properties": map[string]any{
+			"entities": []string{"azureml:account:1"}, "materializationSettings": map[string]any{"storeType": "OnlineAndOffline"},
+			"specification": map[string]any{"content": map[string]any{"FeatureSetSpec.yaml": sums}},
+		}})
+		if got.Status < 300 {
+			break
+		}
+		if got.Status != http.StatusConflict {
+			t.Fatalf("made again: %d %s", got.Status, got.Raw)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if got := w.online(w.admin, []string{"spent:1"}, "A1"); !strings.Contains(string(got.Raw), `"times":null`) {
+		t.Errorf("online: %s", got.Raw)
+	}
+	got := w.retrieve(t, w.admin, observations, "csv", "spent:1:times")
+	for _, line := range strings.Split(strings.TrimSpace(string(got.Raw)), "\n")[1:] {
+		if !strings.HasSuffix(strings.TrimSpace(line), ",") {
+			t.Fatalf("offline: %s", line)
+		}
+	}
+}
