@@ -96,12 +96,9 @@ func (e *edit) holder(principal string) *holder {
 	case h.owner == e.owner:
 		return h
 	default:
-		copied := &holder{owner: e.owner, few: slices.Clone(h.few), count: h.count}
-		if h.many != nil {
-			tree := *h.many
-			copied.many = &tree
-			copied.filter = slices.Clone(h.filter)
-		}
+		copied := &holder{owner: e.owner, count: h.count, few: slices.Clone(h.few), table: h.table}
+		copied.table.pages = slices.Clone(h.table.pages)
+		copied.list.pages = slices.Clone(h.list.pages)
 		h = copied
 	}
 	s.holders.set(e.owner, hash, principal, h)
@@ -110,35 +107,25 @@ func (e *edit) holder(principal string) *holder {
 
 func (h *holder) put(seed maphash.Seed, o *owner, one held) {
 	h.count++
-	if h.many == nil && h.count <= fewHeld {
+	if !h.isMany() && h.count <= fewHeld {
 		h.few = insertHeld(h.few, one)
 		return
 	}
-	if h.many == nil {
-		h.many = &scopeTree{}
-		for _, each := range h.few {
-			h.many.put(seed, o, each)
-		}
-		h.few = nil
+	for _, each := range h.few {
+		h.table.put(o, shortHash(maphash.String(seed, each.scope)), each)
+		h.list.put(o, each)
 	}
-	h.many.put(seed, o, one)
-	if h.count > len(h.filter)*filterLoad {
-		h.filter = make(filter, max(filterLoad, 2*len(h.filter)))
-		h.many.nodes.each(func(scope string, node *scopeNode) bool {
-			if len(node.held) > 0 {
-				h.filter.add(maphash.String(seed, scope))
-			}
-			return true
-		})
-	}
-	h.filter.add(maphash.String(seed, one.scope))
+	h.few = nil
+	h.table.put(o, shortHash(maphash.String(seed, one.scope)), one)
+	h.list.put(o, one)
 }
 
 // remove tells whether nothing is left.
 func (h *holder) remove(seed maphash.Seed, o *owner, one held) bool {
 	h.count--
-	if h.many != nil {
-		h.many.remove(seed, o, one)
+	if h.isMany() {
+		h.table.remove(o, shortHash(maphash.String(seed, one.scope)), one)
+		h.list.remove(o, one)
 	} else {
 		h.few = removeHeld(h.few, one)
 	}

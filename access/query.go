@@ -29,7 +29,7 @@ func (s *Snapshot) Any(principalID string, groups []string, action string, data 
 }
 
 func (h *holder) any(s *Snapshot, q *query, key string) bool {
-	if h.many == nil {
+	if !h.isMany() {
 		for i := range h.few {
 			e := &h.few[i]
 			if q.grantedBy(s, e.slot) && (covers(e.scope, key) || covers(key, e.scope)) {
@@ -38,10 +38,10 @@ func (h *holder) any(s *Snapshot, q *query, key string) bool {
 		}
 		return false
 	}
-	if h.find(s, q, key) != nil {
+	if found, _ := h.find(s, q, key); found != nil {
 		return true
 	}
-	return !h.many.below(s.seed, key, func(e *held) bool { return !q.grantedBy(s, e.slot) })
+	return h.list.below(key, func(e *held) bool { return q.grantedBy(s, e.slot) })
 }
 
 // Grants gives every assignment that allows the request, the principal's own first, then group by group, each from the
@@ -59,18 +59,18 @@ func (s *Snapshot) Grants(r Request) []Decision {
 			return
 		}
 		seen[h] = true
-		add := func(e *held) bool {
+		add := func(e *held) {
 			if q.grantedBy(s, e.slot) && covers(e.scope, r.Scope.Key()) {
 				all = append(all, Decision{Allowed: true, Assignment: e.assignment, Role: s.roles[e.slot].role, Group: group})
 			}
-			return true
-		}
-		if h.many != nil {
-			h.many.above(s.seed, r.Scope.Key(), add)
-			return
 		}
 		for i := range h.few {
 			add(&h.few[i])
+		}
+		if h.isMany() {
+			for end, key := 0, r.Scope.Key(); end >= 0; end = nextScope(key, end) {
+				h.list.at(key[:max(1, end)], add)
+			}
 		}
 	}
 	collect(r.PrincipalID, "")

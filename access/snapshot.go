@@ -25,29 +25,18 @@ type Snapshot struct {
 	scopes      scopeTree         // all assignments by scope
 }
 
-// holder is what one principal holds. Most hold little, and a short list is searched faster than a tree is walked.
+// holder is what one principal holds. Most hold little, and a short list is searched faster than a table is asked.
 type holder struct {
-	owner  *owner
-	few    []held     // by scope then id; unused once there is a tree
-	many   *scopeTree // nil for few
-	filter filter     // the scopes in the tree at which something is held
-	count  int
+	owner *owner
+	count int
+	few   []held     // by scope then id; unused once there is a table
+	table scopeTable // all of it by the scope's hash; empty for few
+	list  scopeList  // the same by scope
 }
 
-// filter says of a scope's hash "nothing is held there" or "perhaps". It fits into the nearest cache where the tree does
-// not, and most scopes above a resource hold nothing. What is removed stays in it until it grows, which costs time only.
-type filter []uint64
+func (h *holder) isMany() bool { return h.table.pages != nil }
 
-// filterLoad is how many scopes each word of 64 bits stands for at most.
-const filterLoad = 4
-
-func (f filter) add(hash uint64) { f[hash>>38&uint64(len(f)-1)] |= 1 << (hash >> 32 & 63) }
-
-func (f filter) perhaps(hash uint64) bool {
-	return f[hash>>38&uint64(len(f)-1)]>>(hash>>32&63)&1 != 0
-}
-
-// fewHeld is the number of assignments up to which a list is kept; about where walking the tree becomes as fast.
+// fewHeld is the number of assignments up to which a list is kept; about where asking the table becomes as fast.
 const fewHeld = 24
 
 // Revision counts the changes that led to this snapshot; a later one has a higher revision.
@@ -63,14 +52,14 @@ func (s *Snapshot) Can(r Request) Decision {
 	}
 	key := r.Scope.Key()
 	if h := s.holder(r.PrincipalID); h != nil {
-		if found := h.find(s, &q, key); found != nil {
-			return Decision{Allowed: true, Assignment: found.assignment, Role: s.roles[found.slot].role}
+		if found, slot := h.find(s, &q, key); found != nil {
+			return Decision{Allowed: true, Assignment: found, Role: s.roles[slot].role}
 		}
 	}
 	for _, group := range r.Groups {
 		if h := s.holder(group); h != nil {
-			if found := h.find(s, &q, key); found != nil {
-				return Decision{Allowed: true, Assignment: found.assignment, Role: s.roles[found.slot].role, Group: group}
+			if found, slot := h.find(s, &q, key); found != nil {
+				return Decision{Allowed: true, Assignment: found, Role: s.roles[slot].role, Group: group}
 			}
 		}
 	}
@@ -117,65 +106,53 @@ func (s *Snapshot) holder(principal string) *holder {
 	return nil
 }
 
-// find gives the first assignment, from the root downwards, that grants what is asked at the scope.
-func (h *holder) find(s *Snapshot, q *query, key string) *held {
-	if h.many == nil {
+// find gives the first assignment, from the root downwards, that grants what is asked at the scope, and its role's slot.
+func (h *holder) find(s *Snapshot, q *query, key string) (*Assignment, int32) {
+	if !h.isMany() {
 		if q.action == "" {
 			return findKnown(h.few, q.row, key)
 		}
 		for i := range h.few {
 			if e := &h.few[i]; e.covers(key) && q.grantedBy(s, e.slot) {
-				return e
+				return e.assignment, e.slot
 			}
 		}
-		return nil
+		return nil, 0
 	}
 	for end := 0; ; {
 		prefix := "/"
 		if end > 0 {
 			prefix = key[:end]
 		}
-		if hash := maphash.String(s.seed, prefix); h.filter.perhaps(hash) {
-			if node, ok := h.many.nodes.get(hash, prefix); ok {
-				for i := range node.held {
-					if q.grantedBy(s, node.held[i].slot) {
-						return &node.held[i]
-					}
-				}
-			}
+		if found, slot := h.table.find(s, q, shortHash(maphash.String(s.seed, prefix)), prefix); found != nil {
+			return found, slot
 		}
 		if end = nextScope(key, end); end < 0 {
-			return nil
+			return nil, 0
 		}
 	}
 }
 
 // findKnown is the innermost loop: most principals hold little, and most actions are in the catalogue.
-func findKnown(few []held, row []uint64, key string) *held {
+func findKnown(few []held, row []uint64, key string) (*Assignment, int32) {
 	for i := range few {
 		e := &few[i]
 		if word := int(e.slot >> 6); word < len(row) && row[word]>>(e.slot&63)&1 != 0 && e.covers(key) {
-			return e
+			return e.assignment, e.slot
 		}
 	}
-	return nil
+	return nil, 0
 }
 
-// each yields everything that the principal holds, in no meaningful order.
+// each yields everything that the principal holds, by scope and then by id.
 func (h *holder) each(yield func(*held) bool) {
+	if h.isMany() {
+		h.list.from("", yield)
+		return
+	}
 	for i := range h.few {
 		if !yield(&h.few[i]) {
 			return
 		}
-	}
-	if h.many != nil {
-		h.many.nodes.each(func(_ string, node *scopeNode) bool {
-			for i := range node.held {
-				if !yield(&node.held[i]) {
-					return false
-				}
-			}
-			return true
-		})
 	}
 }

@@ -12,23 +12,22 @@ type Limit struct {
 	principals map[string][]int32 // principal → roles
 }
 
-func newLimit(snapshot *access.Snapshot, operations []access.Operation, roles []*access.Role, held map[string][]access.Assignment) *Limit {
+// newLimit is given the numbers of the roles that assignments name, which go round the principals.
+func newLimit(snapshot *access.Snapshot, operations []access.Operation, roles []*access.Role, principals []string, held []int32) *Limit {
 	l := &Limit{control: map[string][]uint64{}, data: map[string][]uint64{}, principals: map[string][]int32{}}
 	words := (len(roles) + 63) / 64
 	for _, operation := range operations {
 		l.plane(operation.Data)[operation.Name] = make([]uint64, words)
 	}
-	numbers := map[string]int32{}
 	for i, role := range roles {
-		numbers[role.ID] = int32(i)
 		for _, operation := range snapshot.OperationsOf(role.ID) {
 			l.plane(operation.Data)[operation.Name][i>>6] |= 1 << (i & 63)
 		}
 	}
-	for principal, assignments := range held {
-		seen := map[int32]bool{}
-		for _, assignment := range assignments {
-			if role := numbers[assignment.RoleID]; !seen[role] {
+	for i, principal := range principals {
+		seen := make([]bool, len(roles))
+		for at := i; at < len(held); at += len(principals) {
+			if role := held[at]; !seen[role] {
 				seen[role] = true
 				l.principals[principal] = append(l.principals[principal], role)
 			}

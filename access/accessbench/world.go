@@ -52,21 +52,21 @@ func Build(seed uint64, size Size) *World {
 	}
 	live := access.NewLive(b.operations, b.roles...)
 	changes := make([]access.Change, size.Assignments)
-	held := make(map[string][]access.Assignment, size.Principals)
+	scopes := make([]*resource.ID, size.Assignments)
+	roles := make([]int32, size.Assignments)
 	custom := b.roles[len(b.roles)-size.CustomRoles:]
 	for i := range changes {
-		scope := b.scope()
-		assignment := access.Assignment{
+		scope, role := b.scope(), b.random.IntN(len(custom))
+		scopes[i], roles[i] = scope, int32(role)
+		changes[i] = access.PutAssignment{Assignment: access.Assignment{
 			ID:          scope.Extension("Microsoft.Authorization/roleAssignments", b.guid()),
-			RoleID:      pick(b.random, custom).ID,
+			RoleID:      custom[role].ID,
 			PrincipalID: b.principals[i%len(b.principals)],
-			Scope:       scope,
-		}
-		changes[i] = access.PutAssignment{Assignment: assignment}
-		held[assignment.PrincipalID] = append(held[assignment.PrincipalID], assignment)
+			Scope:       *scope,
+		}}
 	}
 	snapshot := live.Apply(changes...)
-	return &World{Live: live, Requests: b.requests(snapshot, held), Limit: newLimit(snapshot, b.operations, custom, held)}
+	return &World{Live: live, Requests: b.requests(snapshot, scopes), Limit: newLimit(snapshot, b.operations, custom, b.principals, roles)}
 }
 
 type builder struct {
@@ -109,9 +109,10 @@ func (b *builder) makeScopes() {
 }
 
 // scope picks a level first, so that assignments stand on all of them, most on the lower ones.
-func (b *builder) scope() resource.ID {
+func (b *builder) scope() *resource.ID {
 	weights := [...]int{0, 1, 1, 2, 2, 2, 3, 4, 4, 4}
-	return pick(b.random, b.levels[pick(b.random, weights[:])])
+	level := b.levels[pick(b.random, weights[:])]
+	return &level[b.random.IntN(len(level))]
 }
 
 func (b *builder) customRole(number int) *access.Role {
@@ -157,7 +158,8 @@ func (b *builder) generalize(name string) string {
 
 // requests asks at the deepest level, or below what the principal holds, until half of the requests are allowed. In a
 // world where that cannot be reached, because one principal holds everything, it stops insisting.
-func (b *builder) requests(snapshot *access.Snapshot, held map[string][]access.Assignment) []access.Request {
+// The scopes are those of the assignments, which go round the principals.
+func (b *builder) requests(snapshot *access.Snapshot, scopes []*resource.ID) []access.Request {
 	want := b.size.Requests
 	requests := make([]access.Request, 0, want)
 	allowed, refused := 0, 0
@@ -169,16 +171,18 @@ func (b *builder) requests(snapshot *access.Snapshot, held map[string][]access.A
 	}
 	for tries := 0; len(requests) < want; tries++ {
 		operation := pick(b.random, b.operations)
+		principal := b.random.IntN(len(b.principals))
 		request := access.Request{
-			PrincipalID: pick(b.random, b.principals), Action: operation.Name, Data: operation.Data,
+			PrincipalID: b.principals[principal], Action: operation.Name, Data: operation.Data,
 			Scope: pick(b.random, b.levels[4]),
 		}
 		for range b.size.Groups {
 			request.Groups = append(request.Groups, pick(b.random, b.principals))
 		}
 		if b.random.IntN(2) == 0 {
-			if own := held[request.PrincipalID]; len(own) > 0 {
-				if reach := below[pick(b.random, own).Scope.Key()]; len(reach) > 0 {
+			if own := (len(scopes) - principal + len(b.principals) - 1) / len(b.principals); own > 0 {
+				scope := scopes[principal+b.random.IntN(own)*len(b.principals)]
+				if reach := below[scope.Key()]; len(reach) > 0 {
 					request.Scope = pick(b.random, reach)
 				}
 			}
