@@ -158,11 +158,12 @@ func (d *definition[P]) notFound(id resource.ID) error {
 	if d.Type.Is(resource.TypeResourceGroup) {
 		return resource.NotFoundf("ResourceGroupNotFound", "Resource group '%s' could not be found.", id.Name())
 	}
-	short := strings.TrimPrefix(string(id.Type()), "/")
 	if group := id.ResourceGroup(); group != "" {
-		return resource.NotFoundf("ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", short, id.Name(), group)
+		path := id.String()
+		path = path[strings.LastIndex(path, "/providers/")+len("/providers/"):]
+		return resource.NotFoundf("ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", path, group)
 	}
-	return resource.NotFoundf("ResourceNotFound", "The Resource '%s' of type '%s' was not found.", id, short)
+	return resource.NotFoundf("ResourceNotFound", "The Resource '%s' of type '%s' was not found.", id, strings.TrimPrefix(string(id.Type()), "/"))
 }
 
 func (d *definition[P]) find(ctx context.Context, call *Call) (*Response, error) {

@@ -282,7 +282,9 @@ func TestSDKFeatureSets(t *testing.T) {
 	refused(t, "a deleted version", err, 404, "ResourceNotFound")
 	polled(containers.BeginDelete(ctx, "rg", "fs", "transactions", nil))(t)
 	_, err = versions.Get(ctx, "rg", "fs", "transactions", "2", nil)
-	refused(t, "a version of a deleted set", err, 404, "ResourceNotFound")
+	if e := refused(t, "a version of a deleted set", err, 404, "ResourceNotFound"); !strings.Contains(e.Error(), "workspaces/fs/featuresets/transactions/versions/2'") {
+		t.Fatalf("the error does not say what was not found: %v", e)
+	}
 }
 
 func window(start, end time.Time) armmachinelearning.FeaturesetVersionBackfillRequest {
