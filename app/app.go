@@ -158,7 +158,7 @@ func (s *Server) openIdentity(ctx context.Context) error {
 	s.runs = identity.NewRuns()
 	s.local, err = identity.ListenLocal(identity.LocalConfig{
 		Path: s.config.path("alvara.sock"), OwnerUID: os.Getuid(), Service: s.tokens, Principal: func() string { return chosen.Administrator },
-		Resource: managementAudience, Endpoints: s.Endpoints, Log: s.config.Log,
+		Resource: managementAudience, Endpoints: s.clientEndpoints(), Log: s.config.Log,
 	})
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (s *Server) serve(ctx context.Context) error {
 	if err := s.store.Start(ctx); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(s.Endpoints, "", "  ")
+	text, err := json.MarshalIndent(s.clientEndpoints(), "", "  ")
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
 	"github.com/alvara-ml/alvara/dataplane/blob"
 	"github.com/alvara-ml/alvara/dataplane/features"
@@ -12,14 +13,19 @@ import (
 	"github.com/alvara-ml/alvara/identity"
 )
 
-// blobAddress is the blob plane's address as workers are told it.
-func (s *Server) blobAddress() string {
-	if s.config.Domain == "" {
-		return s.Endpoints.Blob
+// clientEndpoints are the addresses as clients are told them: with a domain, {account} stands in those of storage for the
+// account's name.
+func (s *Server) clientEndpoints() Endpoints {
+	e := s.Endpoints
+	if s.config.Domain != "" {
+		blobURL, dfsURL := s.accountEndpoints("{account}")
+		e.Blob, e.DFS = strings.TrimSuffix(blobURL, "/"), strings.TrimSuffix(dfsURL, "/")
 	}
-	address, _ := s.accountEndpoints("{account}")
-	return address[:len(address)-1]
+	return e
 }
+
+// blobAddress is the blob plane's address as workers are told it.
+func (s *Server) blobAddress() string { return s.clientEndpoints().Blob }
 
 // runner carries materialization out in processes that hold nothing but their identity.
 func (s *Server) runner(scratch string) (materialize.Runner, error) {
