@@ -119,18 +119,7 @@ func (h *holder) find(s *Snapshot, q *query, key string) (*Assignment, int32) {
 		}
 		return nil, 0
 	}
-	for end := 0; ; {
-		prefix := "/"
-		if end > 0 {
-			prefix = key[:end]
-		}
-		if found, slot := h.table.find(s, q, shortHash(maphash.String(s.seed, prefix)), prefix); found != nil {
-			return found, slot
-		}
-		if end = nextScope(key, end); end < 0 {
-			return nil, 0
-		}
-	}
+	return h.table.above(s, q, key)
 }
 
 // findKnown is the innermost loop: most principals hold little, and most actions are in the catalogue.

@@ -12,7 +12,7 @@ type Limit struct {
 	principals map[string][]int32 // principal → roles
 }
 
-// newLimit is given the numbers of the roles that assignments name, which go round the principals.
+// newLimit is given the numbers of the roles that the assignments name, one principal's after another's.
 func newLimit(snapshot *access.Snapshot, operations []access.Operation, roles []*access.Role, principals []string, held []int32) *Limit {
 	l := &Limit{control: map[string][]uint64{}, data: map[string][]uint64{}, principals: map[string][]int32{}}
 	words := (len(roles) + 63) / 64
@@ -26,8 +26,8 @@ func newLimit(snapshot *access.Snapshot, operations []access.Operation, roles []
 	}
 	for i, principal := range principals {
 		seen := make([]bool, len(roles))
-		for at := i; at < len(held); at += len(principals) {
-			if role := held[at]; !seen[role] {
+		for _, role := range share(held, i, len(principals)) {
+			if !seen[role] {
 				seen[role] = true
 				l.principals[principal] = append(l.principals[principal], role)
 			}

@@ -6,6 +6,7 @@ package accessbench
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 
 	"github.com/alvara-ml/alvara/access"
@@ -34,8 +35,10 @@ type World struct {
 	Limit    *Limit
 }
 
-// Build makes the world of a seed. The same seed and size give the same roles, assignments and requests.
+// Build makes the world of a seed. The same seed and size give the same roles, assignments and requests. Nearly all that
+// it allocates stays, so it lets the heap grow further than usual between collections.
 func Build(seed uint64, size Size) *World {
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
 	b := &builder{
 		random:     rand.New(rand.NewPCG(seed, 0xA17A4A)),
 		operations: access.Catalogue(),
@@ -61,12 +64,18 @@ func Build(seed uint64, size Size) *World {
 		changes[i] = access.PutAssignment{Assignment: access.Assignment{
 			ID:          scope.Extension("Microsoft.Authorization/roleAssignments", b.guid()),
 			RoleID:      custom[role].ID,
-			PrincipalID: b.principals[i%len(b.principals)],
+			PrincipalID: b.principals[i*len(b.principals)/len(changes)],
 			Scope:       *scope,
 		}}
 	}
 	snapshot := live.Apply(changes...)
 	return &World{Live: live, Requests: b.requests(snapshot, scopes), Limit: newLimit(snapshot, b.operations, custom, b.principals, roles)}
+}
+
+// share is the part of a list over all assignments that belongs to one principal of so many.
+func share[T any](list []T, principal, principals int) []T {
+	first := func(principal int) int { return (principal*len(list) + principals - 1) / principals }
+	return list[first(principal):first(principal+1)]
 }
 
 type builder struct {
@@ -158,7 +167,7 @@ func (b *builder) generalize(name string) string {
 
 // requests asks at the deepest level, or below what the principal holds, until half of the requests are allowed. In a
 // world where that cannot be reached, because one principal holds everything, it stops insisting.
-// The scopes are those of the assignments, which go round the principals.
+// The scopes are those of the assignments, one principal's after another's.
 func (b *builder) requests(snapshot *access.Snapshot, scopes []*resource.ID) []access.Request {
 	want := b.size.Requests
 	requests := make([]access.Request, 0, want)
@@ -180,8 +189,8 @@ func (b *builder) requests(snapshot *access.Snapshot, scopes []*resource.ID) []a
 			request.Groups = append(request.Groups, pick(b.random, b.principals))
 		}
 		if b.random.IntN(2) == 0 {
-			if own := (len(scopes) - principal + len(b.principals) - 1) / len(b.principals); own > 0 {
-				scope := scopes[principal+b.random.IntN(own)*len(b.principals)]
+			if own := share(scopes, principal, len(b.principals)); len(own) > 0 {
+				scope := pick(b.random, own)
 				if reach := below[scope.Key()]; len(reach) > 0 {
 					request.Scope = pick(b.random, reach)
 				}
