@@ -108,7 +108,7 @@ func (s *server) cpu() (float64, error) {
 func (s *server) watch() func() float64 {
 	done, result := make(chan struct{}), make(chan float64)
 	go func() {
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
 		var most int64
 		for {
