@@ -29,7 +29,7 @@ func TestCompiledAgreesWithNaive(t *testing.T) {
 		go func() {
 			defer wait.Done()
 			for i := worker; i < requests/perWorld && !t.Failed(); i += workers {
-				w := newWorld(rand.New(rand.NewPCG(seed, uint64(i))))
+				w := newWorld(rand.New(rand.NewPCG(seed, uint64(i))), ordinary)
 				allowed, any := compareWorld(t, w, perWorld)
 				counts[worker].allowed += allowed
 				counts[worker].any += any
@@ -174,8 +174,8 @@ func (s *bytesSource) Uint64() uint64 {
 }
 
 func FuzzCanAgreesWithNaive(f *testing.F) {
-	for i := range 20 {
-		data := make([]byte, 200*i)
+	for i := range 8 {
+		data := make([]byte, 60*i)
 		random := rand.NewPCG(1, uint64(i))
 		for at := range data {
 			data[at] = byte(random.Uint64())
@@ -183,7 +183,7 @@ func FuzzCanAgreesWithNaive(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		w := newWorld(rand.New(&bytesSource{data: data, rest: rand.NewPCG(7, 7)}))
-		compareWorld(t, w, 20)
+		w := newWorld(rand.New(&bytesSource{data: data, rest: rand.NewPCG(7, 7)}), tiny)
+		compareWorld(t, w, 8)
 	})
 }

@@ -24,7 +24,7 @@ func TestApplyEqualsFreshCompile(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	for i := range worlds {
-		w := newWorld(rand.New(rand.NewPCG(seed, uint64(i))))
+		w := newWorld(rand.New(rand.NewPCG(seed, uint64(i))), ordinary)
 		n := &naive{operations: uniqueOperations(w.catalogue)}
 		live := access.NewLive(n.operations)
 		type remembered struct {

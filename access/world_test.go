@@ -19,13 +19,22 @@ type world struct {
 	roleIDs    []string
 	scopes     []resource.ID
 	sequence   int
+	most       bounds
 }
 
 var allOperations = access.Catalogue()
 
-func newWorld(random *rand.Rand) *world {
-	w := &world{random: random}
-	for range 3 + random.IntN(60) {
+// bounds say how large a random world may become.
+type bounds struct{ operations, principals, roles, scopes, many int }
+
+var (
+	ordinary = bounds{operations: 60, principals: 7, roles: 9, scopes: 30, many: 150}
+	tiny     = bounds{operations: 6, principals: 2, roles: 3, scopes: 6, many: 50} // many times a second
+)
+
+func newWorld(random *rand.Rand, most bounds) *world {
+	w := &world{random: random, most: most}
+	for range 3 + random.IntN(most.operations) {
 		w.catalogue = append(w.catalogue, pick(w, allOperations))
 	}
 	w.operations = append(w.operations, w.catalogue...)
@@ -38,14 +47,14 @@ func newWorld(random *rand.Rand) *world {
 		access.Operation{Name: "Microsoft.Storage/storageAccounts/read"},
 		access.Operation{Name: "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read", Data: true},
 	)
-	for i := range 1 + random.IntN(7) {
+	for i := range 1 + random.IntN(most.principals) {
 		w.principals = append(w.principals, fmt.Sprintf("0000000%d-aaaa-bbbb-cccc-000000000000", i))
 	}
-	for i := range 1 + random.IntN(9) {
+	for i := range 1 + random.IntN(most.roles) {
 		w.roleIDs = append(w.roleIDs, fmt.Sprintf("dddddd%02d-aaaa-bbbb-cccc-000000000000", i))
 	}
 	w.scopes = append(w.scopes, resource.Root)
-	for range 4 + random.IntN(30) {
+	for range 4 + random.IntN(most.scopes) {
 		w.scopes = append(w.scopes, w.below(pick(w, w.scopes)))
 	}
 	return w
@@ -194,7 +203,7 @@ func (w *world) state() *naive {
 	}
 	most := 14
 	if w.one(5) {
-		most = 150
+		most = w.most.many
 	}
 	for range w.random.IntN(most) {
 		n.assignments = append(n.assignments, w.assignment())
