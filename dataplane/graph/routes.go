@@ -18,7 +18,7 @@ type operation struct {
 	// becoming marks what lets its caller act as an existing principal, or with its roles: a new password, a secret, a
 	// membership. Whoever may not assign roles must not gain them this way, so it needs that right as well.
 	becoming bool
-	run          func(s *Server, ctx context.Context, q *request) (answer, error)
+	run      func(s *Server, ctx context.Context, q *request) (answer, error)
 
 	segments []string
 }
