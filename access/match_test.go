@@ -3,6 +3,7 @@ package access_test
 import (
 	_ "embed"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/alvara-ml/alvara/access"
@@ -49,8 +50,8 @@ func FuzzMatch(f *testing.F) {
 	f.Add("A.B/*", "a.b/")
 	f.Add("*/*/*", "a/b")
 	f.Fuzz(func(t *testing.T, pattern, action string) {
-		if len(pattern) > 24 || len(action) > 32 {
-			t.Skip("the naive matcher is exponential")
+		if len(pattern) > 24 || len(action) > 32 || strings.Count(pattern, "*") > 5 {
+			t.Skip("the naive matcher tries every length for every star")
 		}
 		if got, want := access.Match(pattern, action), naiveMatch(pattern, action); got != want {
 			t.Errorf("Match(%q, %q) = %v, the rules say %v", pattern, action, got, want)
