@@ -239,6 +239,9 @@ func (s *Server) maintain(ctx context.Context) {
 	}
 }
 
+// workGrace is how long Close lets running work end by itself.
+const workGrace = 2 * time.Second
+
 // URL is the address of the resource manager.
 func (s *Server) URL() string { return s.Endpoints.ResourceManager }
 
@@ -246,6 +249,15 @@ func (s *Server) URL() string { return s.Endpoints.ResourceManager }
 func (s *Server) Close(ctx context.Context) error {
 	s.stop()
 	var first error
+	if s.store != nil {
+		// Work ends first, while the planes that it goes through still answer: it is cut off after a moment, costs no
+		// attempt, and goes on with the next start.
+		work, cancel := context.WithTimeout(ctx, workGrace)
+		if err := s.store.Stop(work); err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			first = err
+		}
+		cancel()
+	}
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		if err := s.closers[i](ctx); err != nil && first == nil {
 			first = err

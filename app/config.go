@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -16,6 +17,11 @@ type Config struct {
 	Domain  string // planes have host names below it; "" means addresses with the IP form
 	// PasswordGrant lets users sign in by password. Off by default: nothing has a password unless somebody wants it.
 	PasswordGrant bool
+	// Jobs is how many materialization jobs run at once; 0 is one for each processor and at least two.
+	Jobs int
+	// JobTime is how long the computation of one job may take; 0 is half an hour. A feature set's SQL is a stranger's code:
+	// it must not hold a place for ever.
+	JobTime time.Duration
 	// Program is the command, with its first arguments, that runs this program again for work in processes of its own;
 	// the default is the running executable.
 	Program []string
@@ -34,6 +40,12 @@ func (c *Config) complete() error {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Jobs == 0 {
+		c.Jobs = max(2, runtime.NumCPU())
+	}
+	if c.JobTime == 0 {
+		c.JobTime = 30 * time.Minute
 	}
 	if len(c.Program) == 0 {
 		self, err := os.Executable()

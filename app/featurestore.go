@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/alvara-ml/alvara/dataplane/blob"
@@ -96,12 +95,12 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	}
 	compute := &duckdb.Engine{Command: append(append([]string{}, s.config.Program...), duckdb.ComputeArgument), Logger: s.config.Log}
 	materializer := &machinelearning.Materializer{
-		Store: s.store, Runner: runner, Clock: s.config.Clock, OpenLog: s.openJobLog,
+		Store: s.store, Runner: runner, TimeLimit: s.config.JobTime, Clock: s.config.Clock, OpenLog: s.openJobLog,
 		Tell: func(job resource.ID, err error) {
 			s.config.Log.Error("materialization failed", "job", job.String(), "error", err)
 		},
 	}
-	s.store.Work(machinelearning.MaterializeJob, max(1, runtime.NumCPU()/2), materializer.Run)
+	s.store.Work(machinelearning.MaterializeJob, s.config.Jobs, materializer.Run)
 	return machinelearning.Deps{
 		Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
 		DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",

@@ -343,6 +343,8 @@ func (f *featureSetFeature) Run(c *Call) error {
 	return c.PrintColumns(featureDocument(found), featureColumns)
 }
 
+const intervalColumns = "[].{Store:store, Start:start, End:end, Status:status}"
+
 type featureSetIntervals struct{ assetFlags }
 
 func (f *featureSetIntervals) Run(c *Call) error {
@@ -354,10 +356,14 @@ func (f *featureSetIntervals) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	if answer.Has("value") {
-		return c.Print(answer.Get("value"))
+	out := []*document.Object{}
+	for _, store := range []string{"offline", "online"} {
+		for _, interval := range answer.Objects(store) {
+			row := document.New("store", store, "start", interval.Get("start"), "end", interval.Get("end"), "status", interval.Get("status"))
+			out = append(out, row.SetIf("job", interval.Get("job")))
+		}
 	}
-	return c.Print(answer)
+	return c.PrintColumns(out, intervalColumns)
 }
 
 type featureSetOperations struct {
@@ -376,7 +382,7 @@ func (f *featureSetOperations) Run(c *Call) error {
 		return err
 	}
 	out := []*document.Object{}
-	for _, job := range found {
+	for _, job := range slices.Backward(found) { // the newest first
 		if f.MaxResults == 0 || len(out) < f.MaxResults {
 			out = append(out, jobDocument(job))
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/alvara-ml/alvara/cli/document"
@@ -111,7 +112,7 @@ func (j *jobList) Run(c *Call) error {
 		return err
 	}
 	out := []*document.Object{}
-	for _, job := range found {
+	for _, job := range slices.Backward(found) { // the newest first
 		if j.MaxResults == 0 || len(out) < j.MaxResults {
 			out = append(out, jobDocument(job))
 		}

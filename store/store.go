@@ -105,6 +105,9 @@ type Store interface {
 	Work(kind string, concurrency int, run func(context.Context, Job) error)
 	// Start begins to run jobs.
 	Start(ctx context.Context) error
+	// Stop ends the queue as Close does and leaves the rest of the store in use, so that a server can end its work before
+	// the planes that the work goes through. Close after it has nothing left to wait for.
+	Stop(ctx context.Context) error
 	// Close stops taking jobs, waits for the running ones until ctx ends (then cancels them and leaves them to the next
 	// Start), and closes the store.
 	Close(ctx context.Context) error

@@ -16,7 +16,7 @@ func serve(ctx context.Context, options cli.ServeOptions) (cli.Server, error) {
 		return nil, err
 	}
 	server, err := app.Open(ctx, app.Config{
-		DataDir: options.DataDir, Listen: options.Listen, Domain: options.Domain, PasswordGrant: options.PasswordGrant, Log: log,
+		DataDir: options.DataDir, Listen: options.Listen, Domain: options.Domain, PasswordGrant: options.PasswordGrant, Jobs: options.Jobs, JobTime: options.JobTimeLimit, Log: log,
 	})
 	if err != nil {
 		return nil, err // an interface that holds nothing, unlike server

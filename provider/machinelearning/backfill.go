@@ -228,7 +228,11 @@ func tasksOfJob(ctx context.Context, call *arm.Call, r *arm.Resource[FeatureSetV
 }
 
 func newJob(call *arm.Call, r *arm.Resource[FeatureSetVersion], request backfillRequest, t task) (*arm.Resource[Job], error) {
-	id := storeOf(r.ID).Child("jobs", uuid.NewString())
+	name, err := uuid.NewV7() // ordered by time, and so is the list of jobs
+	if err != nil {
+		return nil, err
+	}
+	id := storeOf(r.ID).Child("jobs", name.String())
 	properties := map[string]string{}
 	for name, value := range request.Properties {
 		properties[name] = value

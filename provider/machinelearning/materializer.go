@@ -23,7 +23,9 @@ import (
 type Materializer struct {
 	Store  store.Store
 	Runner materialize.Runner
-	Clock  func() time.Time
+	// TimeLimit bounds the computation of one job; 0 is the engine's own limit.
+	TimeLimit time.Duration
+	Clock     func() time.Time
 	// OpenLog gives the function that appends a line to a job's log.
 	OpenLog func(job resource.ID) (write func(line string), close func() error, err error)
 	// Tell writes down why a job failed when the cause must not be shown.
@@ -148,7 +150,7 @@ func (m *Materializer) order(ctx context.Context, job *arm.Resource[Job]) (mater
 		Job: job.ID, Version: work.Version, Spec: version.Properties.Specification.Content, Source: source,
 		Target: materialize.Location{Account: container.Parent().Parent().Name(), Container: container.Name(), Path: version.Properties.OfflinePath},
 		Start:  work.Window.Start, End: work.Window.End, Offline: work.Offline, Online: work.Online, FromSource: !offline,
-		Identity: owner.Properties.MaterializationIdentity.PrincipalID, Limits: engine.Limits{Memory: work.MemoryLimit}, OnlineTTL: ttl,
+		Identity: owner.Properties.MaterializationIdentity.PrincipalID, Limits: engine.Limits{Memory: work.MemoryLimit, Time: m.TimeLimit}, OnlineTTL: ttl,
 	}, nil
 }
 

@@ -199,4 +199,7 @@ func (s *Store) Close(ctx context.Context) error {
 	return err
 }
 
+// Stop implements store.Store.
+func (s *Store) Stop(ctx context.Context) error { return s.jobs.Close(ctx) }
+
 var _ store.Store = (*Store)(nil)

@@ -21,12 +21,13 @@ import (
 
 // jobs is the durable queue: River, on the writer's connection, with a queue for each kind.
 type jobs struct {
-	store  *Store
-	clock  func() time.Time
-	retry  func(attempt int) time.Duration
-	log    *slog.Logger
-	driver *driver
-	insert *river.Client[*sql.Tx] // runs nothing
+	store    *Store
+	clock    func() time.Time
+	retry    func(attempt int) time.Duration
+	stopping sync.Once
+	log      *slog.Logger
+	driver   *driver
+	insert   *river.Client[*sql.Tx] // runs nothing
 
 	mu      sync.Mutex
 	workers *river.Workers
@@ -71,7 +72,7 @@ func newJobs(ctx context.Context, s *Store, set settings) (*jobs, error) {
 			return nil, err
 		}
 	}
-	j.insert, err = river.NewClient(j.driver, &river.Config{Logger: j.log})
+	j.insert, err = river.NewClient(j.driver, &river.Config{Logger: slog.New(warnings{j.log.Handler()})})
 	return j, err
 }
 
@@ -140,7 +141,7 @@ func (j *jobs) Start(ctx context.Context) (err error) {
 		return err
 	}
 	j.run, err = river.NewClient(j.driver, &river.Config{
-		Logger: j.log, Workers: j.workers, Queues: j.queues,
+		Logger: slog.New(warnings{j.log.Handler()}), Workers: j.workers, Queues: j.queues,
 		FetchCooldown: time.Millisecond, FetchPollInterval: time.Minute, LeaderElectionDisabled: true,
 		JobTimeout: -1, RescueStuckJobsAfter: math.MaxInt64, // a job may take as long as it wants
 	})
@@ -196,7 +197,12 @@ func (j *jobs) due(id int64, queue string) {
 }
 
 // Close stops the queue as Store.Close says.
-func (j *jobs) Close(ctx context.Context) error {
+func (j *jobs) Close(ctx context.Context) (err error) {
+	j.stopping.Do(func() { err = j.stop(ctx) })
+	return err
+}
+
+func (j *jobs) stop(ctx context.Context) error {
 	j.mu.Lock()
 	run := j.run
 	j.closed = true
@@ -245,3 +251,16 @@ func (w *worker) NextRetry(row *river.Job[args]) time.Time {
 	w.jobs.driver.bell.after(wait, func() { w.jobs.due(row.ID, row.Queue) })
 	return time.Now().Add(wait)
 }
+
+// warnings passes on what is worth a look; that the queue starts and stops is not.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }

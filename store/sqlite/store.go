@@ -87,6 +87,9 @@ func (s *Store) Work(kind string, concurrency int, run func(context.Context, sto
 // Start implements store.Store. Jobs run until Close; ctx only lends them its values.
 func (s *Store) Start(ctx context.Context) error { return s.jobs.Start(ctx) }
 
+// Stop implements store.Store.
+func (s *Store) Stop(ctx context.Context) error { return s.jobs.Close(ctx) }
+
 // Close implements store.Store. Running jobs may use the store until they return. A second call waits for the first and
 // does nothing.
 func (s *Store) Close(ctx context.Context) (err error) {
