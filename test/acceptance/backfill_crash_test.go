@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/test/testenv"
 )
 
@@ -86,5 +87,24 @@ func TestCrashOfBackfills(t *testing.T) {
 		if n := len(fields); fields[n-1] != fields[n-3] || fields[n-2] != fields[n-4] {
 			t.Fatalf("what is stored differs from what is computed: %s", line)
 		}
+	}
+}
+
+// Stopping a server in good order costs a job none of its attempts: stopped more often than it may be tried, it still
+// comes to its end.
+func TestShutdownOfBackfills(t *testing.T) {
+	w, _ := filled(t)
+	w.admin.Grant(w.identity, access.RoleStorageBlobDataReader, w.source[:strings.Index(w.source, "/blobServices")])
+	answer := w.must(w.admin.Do("POST", w.version("spent", "1")+"/backfill", backfillBody("2020-01-01", "2023-07-01")))
+	ids, _ := answer.Get("jobIds").([]any)
+	after := *w
+	for range 5 {
+		time.Sleep(100 * time.Millisecond)
+		after.env.Stop()
+		after.env = testenv.StartIn(t, app.Config{DataDir: w.env.Dir, PasswordGrant: true})
+		after.admin = after.env.Admin()
+	}
+	if job := after.wait(t, fmt.Sprint(ids[0])); job.Text("properties.status") != "Completed" {
+		t.Errorf("after five stops: %s", job.Raw)
 	}
 }
