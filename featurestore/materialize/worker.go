@@ -133,8 +133,9 @@ func (r *run) compute(ctx context.Context) ([]engine.OutputFile, error) {
 	src.Path = r.order.Source.Path
 	from := r.order.Start.Add(-r.spec.SourceLookback)
 	began := time.Now()
+	names := source.Names{}
 	files, err := source.Fetch(ctx, bucket, src, in, source.Options{
-		Column: r.spec.TimestampColumn.Name, Start: from, End: r.order.End, Place: src.URI,
+		Column: r.spec.TimestampColumn.Name, Start: from, End: r.order.End, Place: src.URI, Names: names,
 	})
 	if err != nil {
 		return nil, r.explain(err, "source", r.order.Source)
@@ -145,7 +146,7 @@ func (r *run) compute(ctx context.Context) ([]engine.OutputFile, error) {
 	t.OutputDir, t.Scratch, t.Limits = out, r.dir, r.order.Limits
 	result, err := w.Engine.Transform(ctx, t)
 	if err != nil {
-		return nil, err
+		return nil, names.Explain(err)
 	}
 	r.result.Dropped = result.DroppedKey + result.DroppedTimestamp
 	r.result.Isolation = result.Usage.Isolation

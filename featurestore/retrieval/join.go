@@ -265,8 +265,9 @@ func (j *join) compute(ctx context.Context, s *set, window offline.Window) error
 	if t.SourceStart.Before(firstTime) {
 		t.SourceStart = firstTime
 	}
+	names := source.Names{}
 	t.Sources, err = source.Fetch(ctx, bucket, s.spec.Source, in, source.Options{
-		Column: t.TimestampColumn, Start: t.SourceStart, End: t.End,
+		Column: t.TimestampColumn, Start: t.SourceStart, End: t.End, Names: names,
 		Progress: func(done, total int64) { j.r.progress("source "+s.label(), done, total) },
 	})
 	if err != nil {
@@ -276,7 +277,7 @@ func (j *join) compute(ctx context.Context, s *set, window offline.Window) error
 	t.OutputDir, t.Scratch, t.Limits = out, j.dir, j.request.Limits
 	result, err := j.r.Engine.Transform(ctx, t)
 	if err != nil {
-		return err
+		return names.Explain(err)
 	}
 	for _, file := range result.Files {
 		s.files = append(s.files, file.Path)

@@ -29,6 +29,27 @@ type Options struct {
 	Progress func(done, total int64)
 	// Place names the source in messages; "" is its path.
 	Place string
+	// Names, when it is there, is told what each local file is in the container.
+	Names Names
+}
+
+// Names are the objects' names by the base names of the local files that they were downloaded to.
+type Names map[string]string
+
+// Explain names the objects in a message that speaks of local files.
+func (n Names) Explain(err error) error {
+	e, ok := resource.AsError(err)
+	if !ok {
+		return err
+	}
+	explained := *e
+	for local, object := range n {
+		explained.Message = strings.ReplaceAll(explained.Message, local, object)
+		if filepath.Base(explained.Target) == local {
+			explained.Target = object
+		}
+	}
+	return &explained
 }
 
 const (
@@ -61,6 +82,11 @@ func Fetch(ctx context.Context, bucket lake.Bucket, src spec.Source, dir string,
 	files, err := download(ctx, bucket, objects, dir, options.Progress)
 	if err != nil {
 		return nil, explain(err, options.Place)
+	}
+	for i, file := range files {
+		if options.Names != nil {
+			options.Names[filepath.Base(file)] = objects[i].Name
+		}
 	}
 	return files, nil
 }

@@ -292,3 +292,12 @@ func TestContainerURL(t *testing.T) {
 		}
 	}
 }
+
+func TestNamesExplain(t *testing.T) {
+	names := source.Names{"000001.parquet": "transactions/2021-02.parquet"}
+	err := names.Explain(resource.Invalidf("InvalidSourceData", "The source file 000001.parquet cannot be read: too small").At("/scratch/000001.parquet"))
+	e, ok := resource.AsError(err)
+	if !ok || e.Message != "The source file transactions/2021-02.parquet cannot be read: too small" || e.Target != "transactions/2021-02.parquet" {
+		t.Errorf("explained as %#v", err)
+	}
+}

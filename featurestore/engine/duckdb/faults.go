@@ -105,7 +105,9 @@ func (w *worker) fileFault(what, path string, err error) error {
 	if limit, ok := w.limited(err); ok {
 		return limit
 	}
-	message := trimMessage(err.Error())
+	// The statement is the engine's own and tells its reader nothing.
+	message, _, _ := strings.Cut(trimMessage(err.Error()), "\nLINE ")
+	message = strings.TrimSpace(message)
 	if path == "" {
 		return resource.Invalidf(engine.CodeSource, "The %s cannot be read: %s", what, message).Because(err)
 	}
