@@ -102,7 +102,7 @@ func (d *Directory) AddPassword(ctx context.Context, idOrAppID, displayName stri
 	if !end.After(now) {
 		return "", PasswordCredential{}, resource.Invalidf("Request_BadRequest", "endDateTime %s is not in the future.", end.Format(time.RFC3339)).At("endDateTime")
 	}
-	secret = randomText(30)
+	secret = newSecret()
 	hash := sha256.Sum256([]byte(secret))
 	credential = PasswordCredential{
 		KeyID: uuid.NewString(), DisplayName: displayName, Hint: secret[:3], Start: now, End: end.UTC(), Hash: hash[:],
@@ -201,6 +201,15 @@ func checkFederated(credentials []FederatedCredential) error {
 		}
 	}
 	return nil
+}
+
+// newSecret makes a secret that begins with a letter or digit: command lines take a leading '-' for a flag.
+func newSecret() string {
+	for {
+		if secret := randomText(30); secret[0] != '-' && secret[0] != '_' {
+			return secret
+		}
+	}
 }
 
 // randomText gives n random bytes as URL-safe text.

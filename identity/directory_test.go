@@ -385,3 +385,12 @@ func TestUnreadableDocumentsKeepTheDirectoryClosed(t *testing.T) {
 		t.Fatal("a tenant that is no GUID is taken")
 	}
 }
+
+// A secret can be given to a command line as it is.
+func TestSecretsAreNoFlags(t *testing.T) {
+	for range 2000 {
+		if secret := newSecret(); secret[0] == '-' || len(secret) < 40 {
+			t.Fatalf("the secret %q", secret)
+		}
+	}
+}
