@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/alvara-ml/alvara/test/testenv"
@@ -35,5 +36,19 @@ func TestStoreIsProvisioned(t *testing.T) {
 	}
 	if got := admin.Do("GET", store, nil); got.Status != http.StatusNotFound {
 		t.Errorf("after the group's deletion the store answers %d", got.Status)
+	}
+}
+
+// A caller without a token is sent to this server's own token service.
+func TestChallengeNamesTheTokenService(t *testing.T) {
+	env := testenv.Start(t)
+	answer, err := env.HTTP.Get(env.Server.URL() + "/subscriptions?api-version=2022-12-01")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }() // not read
+	want := `authorization_uri="` + env.Server.Endpoints.Authority + "/" + env.Server.Endpoints.Tenant + `"`
+	if got := answer.Header.Get("WWW-Authenticate"); answer.StatusCode != http.StatusUnauthorized || !strings.Contains(got, want) {
+		t.Errorf("%d, %s; %s was expected", answer.StatusCode, got, want)
 	}
 }

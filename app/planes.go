@@ -206,7 +206,7 @@ func (s *Server) openPlanes(ctx context.Context) error {
 		return err
 	}
 	s.manager = arm.New(arm.Config{
-		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant,
+		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
 	}, s.types(storageDeps, mlDeps), views())
 	catalog.Remove = s.manager.Remove
 	return nil

@@ -105,7 +105,7 @@ func (m *Manager) challenge(err error) string {
 	if e, ok := resource.AsError(err); ok {
 		description = strings.NewReplacer(`"`, "'", "\n", " ").Replace(e.Message)
 	}
-	return `Bearer authorization_uri="https://login.microsoftonline.com/` + m.Tenant + `", error="invalid_token", error_description="` + description + `"`
+	return `Bearer authorization_uri="` + m.Authority + `/` + m.Tenant + `", error="invalid_token", error_description="` + description + `"`
 }
 
 // Do sends a request of the server's own code through the same pipeline, as somebody. body is marshalled; nil sends

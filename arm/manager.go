@@ -37,6 +37,7 @@ type Config struct {
 	Clock         func() time.Time
 	Log           *slog.Logger
 	Tenant        string // the directory's id
+	Authority     string // the token service's address, where a caller without a token is sent
 }
 
 // Manager is the resource manager. Types and views are added before it serves; after that it may be used concurrently.

@@ -108,19 +108,7 @@ func (l *blockList) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 
 // putBlockList makes the blob out of blocks.
 func (s *Server) putBlockList(q *request) error {
-	metadata, err := q.metadata()
-	if err != nil {
-		return err
-	}
-	headers, err := q.blobHeaders(false)
-	if err != nil {
-		return err
-	}
-	c, err := q.conditions("")
-	if err != nil {
-		return err
-	}
-	tier, err := q.tier()
+	metadata, headers, c, tier, err := q.described(false)
 	if err != nil {
 		return err
 	}

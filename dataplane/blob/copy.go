@@ -100,19 +100,7 @@ func (s *Server) openSource(q *request) (Object, Reader, span, error) {
 
 // copyBlob copies within the server. A copy is done when it is answered, whether it was asked to be or not.
 func (s *Server) copyBlob(q *request) error {
-	given, err := q.metadata()
-	if err != nil {
-		return err
-	}
-	headers, err := q.blobHeaders(false)
-	if err != nil {
-		return err
-	}
-	c, err := q.conditions("")
-	if err != nil {
-		return err
-	}
-	tier, err := q.tier()
+	given, headers, c, tier, err := q.described(false)
 	if err != nil {
 		return err
 	}

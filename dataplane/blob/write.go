@@ -7,25 +7,28 @@ import (
 	"github.com/alvara-ml/alvara/resource"
 )
 
+// described reads what every operation that makes a whole blob is told besides its bytes. plain is as in blobHeaders.
+func (q *request) described(plain bool) (metadata map[string]string, headers Headers, c conditions, tier string, err error) {
+	if metadata, err = q.metadata(); err != nil {
+		return
+	}
+	if headers, err = q.blobHeaders(plain); err != nil {
+		return
+	}
+	if c, err = q.conditions(""); err != nil {
+		return
+	}
+	tier, err = q.tier()
+	return
+}
+
 // putBlob makes a blob of the body.
 func (s *Server) putBlob(q *request) error {
 	kind := Kind(q.header("x-ms-blob-type"))
 	if kind != BlockBlob && kind != AppendBlob {
 		return resource.Errorf(resource.Unsupported, "UnsupportedBlobType", "the blob type %q is not offered; BlockBlob and AppendBlob are", kind).At("x-ms-blob-type")
 	}
-	metadata, err := q.metadata()
-	if err != nil {
-		return err
-	}
-	headers, err := q.blobHeaders(true)
-	if err != nil {
-		return err
-	}
-	c, err := q.conditions("")
-	if err != nil {
-		return err
-	}
-	tier, err := q.tier()
+	metadata, headers, c, tier, err := q.described(true)
 	if err != nil {
 		return err
 	}
