@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/audit"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/resource"
@@ -26,6 +27,11 @@ type Request struct {
 	RequestID string
 	Client    string // the caller's address
 	Job       string // the job on whose behalf the caller acts
+
+	// Attributes is what conditions on role assignments may ask about, as in
+	// condition.Attributes{{Attribute: condition.RepositoryName, Text: "team/app"}}. One that is not given is missing: a
+	// condition that asks about it does not hold.
+	Attributes condition.Attributes
 }
 
 // Guard decides and records. Its fields are set once.
