@@ -233,14 +233,7 @@ func identifyServiceSAS(account Account, sas sasQuery, g *grant) (subject, error
 	if sas.get("si") != "" {
 		return subject{}, errSAS("stored access policies are not offered")
 	}
-	text := []string{sas.get("sp"), sas.get("st"), sas.get("se"), canonicalName(account.Name, g)}
-	text = append(text, sas.all("si", "sip", "spr", "sv", "sr")...)
-	text = append(text, "")
-	if sas.get("sv") >= sasScope {
-		text = append(text, sas.get("ses"))
-	}
-	text = append(text, sas.all("rscc", "rscd", "rsce", "rscl", "rsct")...)
-	return byAccountKey(account, strings.Join(text, "\n"), sas.get("sig"), g)
+	return byAccountKey(account, serviceText(account.Name, sas, g), sas.get("sig"), g)
 }
 
 // identifyAccountSAS checks a signature on the whole account.
