@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/alvara-ml/alvara/arm"
@@ -16,6 +17,7 @@ import (
 	"github.com/alvara-ml/alvara/dataplane/graph"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/provider/containerregistry"
 	"github.com/alvara-ml/alvara/provider/storage"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
@@ -184,6 +186,32 @@ func (s *Server) cloudMetadata(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the caller has gone away; nobody is left to tell
 }
 
+// registryDeps is what container registries are made with.
+func (s *Server) registryDeps() containerregistry.Deps {
+	return containerregistry.Deps{
+		Sealer: s.sealer,
+		LoginServer: func(name string, port int) string {
+			if s.config.Domain != "" {
+				return name + ".cr." + s.config.Domain
+			}
+			return "127.0.0.1:" + strconv.Itoa(port)
+		},
+		Port: func(context.Context) (int, error) {
+			if s.config.Domain != "" {
+				return 0, nil
+			}
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return 0, err
+			}
+			port := listener.Addr().(*net.TCPAddr).Port
+			return port, listener.Close()
+		},
+		Usage: func(context.Context, string) (int64, error) { return 0, nil },
+		Drop:  func(context.Context, string) error { return nil },
+	}
+}
+
 // openPlanes makes the planes and wires them to each other.
 func (s *Server) openPlanes(ctx context.Context) error {
 	storageDeps := storage.Deps{Sealer: s.sealer, Endpoints: s.accountEndpoints, Drop: s.objects.Drop}
@@ -207,7 +235,7 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	}
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
-	}, s.types(storageDeps, mlDeps), views())
+	}, s.types(storageDeps, s.registryDeps(), mlDeps), views())
 	catalog.Remove = s.manager.Remove
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // types is the list of all resource types that the server knows. A new type is one more line.
-func (s *Server) types(accounts storage.Deps, ml machinelearning.Deps) []arm.Type {
-	return append([]arm.Type{
+func (s *Server) types(accounts storage.Deps, registries containerregistry.Deps, ml machinelearning.Deps) []arm.Type {
+	all := []arm.Type{
 		resources.Groups(),
 		authorization.Definitions(),
 		authorization.Assignments(),
@@ -25,17 +25,17 @@ func (s *Server) types(accounts storage.Deps, ml machinelearning.Deps) []arm.Typ
 		storage.Services(),
 		accounts.Containers(),
 		keyvault.Vaults(),
-		containerregistry.Registries(),
 		insights.Components(),
 		operationalinsights.Workspaces(),
-	}, ml.Types()...)
+	}
+	return append(append(all, registries.Types()...), ml.Types()...)
 }
 
 // views is the list of endpoints of the resource manager that are no resource.
 func views() []arm.View {
 	var all []arm.View
 	for _, some := range [][]arm.View{
-		resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), arm.OperationViews(),
+		resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), containerregistry.NameViews(), arm.OperationViews(),
 	} {
 		all = append(all, some...)
 	}

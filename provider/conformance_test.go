@@ -44,7 +44,7 @@ func examples(w *world) map[string]struct {
 	add(account+"/blobServices/default", map[string]any{})
 	add(account+"/blobServices/default/containers/data", map[string]any{})
 	add(group+"/providers/Microsoft.KeyVault/vaults/vault", located)
-	add(group+"/providers/Microsoft.ContainerRegistry/registries/registry", located)
+	add(group+"/providers/Microsoft.ContainerRegistry/registries/registry", map[string]any{"location": "local", "sku": map[string]any{"name": "Basic"}})
 	add(group+"/providers/Microsoft.Insights/components/insights", located)
 	add(group+"/providers/Microsoft.OperationalInsights/workspaces/logs", located)
 	add(fs, map[string]any{"kind": "FeatureStore"})

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,13 +181,21 @@ func openWorld(t testing.TB, st store.Store) *world {
 			return []byte("a line\n"), 7, nil
 		},
 	}
-	w.types = append([]arm.Type{
+	var port atomic.Int32
+	registries := containerregistry.Deps{
+		Sealer:      sealer,
+		LoginServer: func(_ string, port int) string { return fmt.Sprintf("127.0.0.1:%d", port) },
+		Port:        func(context.Context) (int, error) { return 50000 + int(port.Add(1)), nil },
+		Usage:       func(context.Context, string) (int64, error) { return 0, nil },
+		Drop:        func(_ context.Context, key string) error { return w.drop(key) },
+	}
+	w.types = append(append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
 		managedidentity.FederatedCredentials(w.directory), deps.Accounts(), storage.Services(), deps.Containers(), keyvault.Vaults(),
-		containerregistry.Registries(), insights.Components(), operationalinsights.Workspaces(),
-	}, ml.Types()...)
+		insights.Components(), operationalinsights.Workspaces(),
+	}, registries.Types()...), ml.Types()...)
 	var views []arm.View
-	for _, some := range [][]arm.View{resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), arm.OperationViews()} {
+	for _, some := range [][]arm.View{resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), containerregistry.NameViews(), arm.OperationViews()} {
 		views = append(views, some...)
 	}
 	w.manager = arm.New(arm.Config{
