@@ -10,8 +10,10 @@ import (
 // az allows spellings that the parser does not know by itself. normalize rewrites them:
 //
 //   - a list after one flag: `--features a b c` becomes `--features a --features b --features c`;
-//   - other spellings of a flag, given by the tag alt:"-g,-fs": `-fs store` becomes `--feature-store store`.
+//   - other spellings of a flag, given by the tag alt:"-g,-fs": `-fs store` becomes `--feature-store store`;
+//   - a switch with its value after a space: `--admin-enabled false` becomes `--admin-enabled=false`.
 //
+// A list with the tag each:"" takes one value after each flag, so that a positional argument may follow it.
 // Everything after `--` stays as it is.
 func normalize(root *kong.Node, args []string) []string {
 	leaf := findLeaf(root, args)
@@ -33,7 +35,12 @@ func normalize(root *kong.Node, args []string) []string {
 			out = append(out, name+"="+value)
 			continue
 		}
-		if flag.IsBool() || !(flag.IsSlice() || flag.IsMap()) {
+		if flag.IsBool() && i+1 < len(args) && (args[i+1] == "true" || args[i+1] == "false") {
+			i++
+			out = append(out, name+"="+args[i])
+			continue
+		}
+		if flag.IsBool() || flag.Tag.Has("each") || !(flag.IsSlice() || flag.IsMap()) {
 			out = append(out, name)
 			if !flag.IsBool() && i+1 < len(args) && !isFlag(args[i+1]) {
 				i++

@@ -196,6 +196,7 @@ type Commands struct {
 	Ad       adGroup       `cmd:"" help:"The directory: users, groups, applications and service principals."`
 	Role     roleGroup     `cmd:"" help:"Role definitions and role assignments."`
 	Storage  storageGroup  `cmd:"" help:"Storage accounts, containers and blobs."`
+	Acr      acrGroup      `cmd:"" help:"Container registries: images, builds, sign-in of other tools."`
 	ML       mlGroup       `cmd:"" name:"ml" help:"Feature stores, entities, feature sets, datastores, connections and jobs."`
 	Features featuresGroup `cmd:"" help:"Read feature values: training sets and online rows."`
 	Resource resourceGroup `cmd:"" help:"Any resource."`

@@ -71,6 +71,7 @@ func (r resourceIDs) version(id string) string {
 	for _, known := range []struct{ namespace, version string }{
 		{"microsoft.authorization/", authorizationAPI}, {"microsoft.managedidentity/", identityAPI},
 		{"microsoft.storage/", storageAPI}, {"microsoft.machinelearningservices/", machineLearnAPI},
+		{"microsoft.containerregistry/", registryAPI},
 	} {
 		if at >= 0 && strings.HasPrefix(lower[at+len("/providers/"):], known.namespace) {
 			return known.version

@@ -8,8 +8,11 @@ const (
 	identityAPI       = "2024-11-30"
 	storageAPI        = "2024-01-01"
 	machineLearnAPI   = "2024-04-01"
+	registryAPI       = "2023-07-01"
+	registryRunsAPI   = "2019-06-01-preview"
 	identityProvider  = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
 	storageProvider   = "/providers/Microsoft.Storage/storageAccounts"
+	registryProvider  = "/providers/Microsoft.ContainerRegistry/registries"
 	workspaceProvider = "/providers/Microsoft.MachineLearningServices/workspaces"
 	authorization     = "/providers/Microsoft.Authorization"
 )

@@ -145,29 +145,43 @@ func (c *Client) Open(ctx context.Context, request Request, body []byte) (*http.
 // List reads every page of a collection: {"value": […], "nextLink": "…"} or Graph's "@odata.nextLink".
 func (c *Client) List(ctx context.Context, request Request) ([]*document.Object, error) {
 	all := []*document.Object{}
+	err := c.Pages(ctx, request, func(page []*document.Object) bool {
+		all = append(all, page...)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Pages reads a collection page by page as long as visit says true.
+func (c *Client) Pages(ctx context.Context, request Request, visit func(page []*document.Object) bool) error {
 	seen := map[string]bool{}
 	for {
 		response, err := c.Do(ctx, request)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		page, err := response.Object()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, page.Objects("value")...)
+		if !visit(page.Objects("value")) {
+			return nil
+		}
 		next := page.Text("nextLink")
 		if next == "" {
 			next = page.Text("@odata.nextLink")
 		}
 		if next == "" {
-			return all, nil
+			return nil
 		}
 		if seen[next] {
-			return nil, fmt.Errorf("the server's next page %s leads to itself", next)
+			return fmt.Errorf("the server's next page %s leads to itself", next)
 		}
 		if err := sameOrigin(response.URL, next); err != nil {
-			return nil, err
+			return err
 		}
 		seen[next] = true
 		request.URL, request.Query = next, nil

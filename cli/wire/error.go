@@ -20,6 +20,8 @@ type Error struct {
 	Target  string
 	Details []*Error
 	Cure    []string // what the server says to do about it, such as commands that grant the missing role
+
+	Challenge string // the header WWW-Authenticate, which says how to sign in
 }
 
 func (e *Error) Error() string {
@@ -52,7 +54,7 @@ func (e *Error) write(b *strings.Builder, indent string) {
 func (e *Error) NotFound() bool { return e.Status == http.StatusNotFound }
 
 // ReadError makes an Error from a response in any of the planes' shapes: ARM and Graph ({"error":{…}}), OAuth
-// ({"error":"…","error_description":"…"}), storage (XML), or plain text.
+// ({"error":"…","error_description":"…"}), registry ({"errors":[{…}]}), storage (XML), or plain text.
 func ReadError(status int, header http.Header, body []byte) *Error {
 	e := &Error{Status: status}
 	if object, err := document.DecodeObject(body); err == nil {
@@ -61,6 +63,12 @@ func ReadError(status int, header http.Header, body []byte) *Error {
 			e.Status = status
 		} else if code, ok := object.Get("error").(string); ok {
 			e.Code, e.Message = code, object.Text("error_description")
+		} else if faults := object.Objects("errors"); len(faults) > 0 {
+			e = FromDocument(faults[0])
+			for _, fault := range faults[1:] {
+				e.Details = append(e.Details, FromDocument(fault))
+			}
+			e.Status = status
 		} else {
 			e.Code, e.Message = text(object.Fold("code")), text(object.Fold("message"))
 		}
@@ -75,6 +83,7 @@ func ReadError(status int, header http.Header, body []byte) *Error {
 			e.Message = strings.TrimSpace(string(body))
 		}
 	}
+	e.Challenge = header.Get("WWW-Authenticate")
 	if e.Code == "" {
 		e.Code = header.Get("x-ms-error-code")
 	}
