@@ -30,7 +30,7 @@ const (
 
 // BuiltIn gives the built-in roles in the order of their names, with the ids that they have in Azure. All are assignable
 // at the root and everywhere below. It reads them anew each time. Roles whose permissions hang on a condition are left
-// out until conditions are evaluated: without its condition such a role would grant more than its name says.
+// out, because a role definition holds no condition here: without it such a role would grant more than its name says.
 func BuiltIn() []*Role {
 	var roles []*Role
 	if err := json.Unmarshal(rolesFile, &roles); err != nil {

@@ -4,6 +4,8 @@ import (
 	_ "embed" // the catalogue is a file beside the code
 	"encoding/json"
 	"strings"
+
+	"github.com/alvara-ml/alvara/access/wildcard"
 )
 
 // Operation is one thing that a plane can be asked to do.
@@ -71,7 +73,7 @@ type catalogue struct {
 func newCatalogue(operations []Operation) *catalogue {
 	c := &catalogue{control: map[string]int32{}, data: map[string]int32{}}
 	for _, operation := range operations {
-		lower := lowerASCII(operation.Name)
+		lower := wildcard.Lower(operation.Name)
 		plane := c.plane(operation.Data)
 		if _, exists := plane[lower]; exists || !wellFormed(operation.Name) {
 			continue
@@ -101,11 +103,11 @@ func (c *catalogue) number(action string, data bool) (int32, bool) {
 		return n, true
 	}
 	if len(action) > maxFolded {
-		n, ok := plane[lowerASCII(action)]
+		n, ok := plane[wildcard.Lower(action)]
 		return n, ok
 	}
 	var buffer [maxFolded]byte
-	n, ok := plane[string(appendLower(buffer[:0], action))]
+	n, ok := plane[string(wildcard.AppendLower(buffer[:0], action))]
 	return n, ok
 }
 

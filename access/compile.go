@@ -3,6 +3,8 @@ package access
 import (
 	"math/bits"
 	"strings"
+
+	"github.com/alvara-ml/alvara/access/wildcard"
 )
 
 // compiledRole is a role with its patterns read and its grants over the catalogue worked out.
@@ -17,7 +19,7 @@ type compiledRole struct {
 type block struct{ control, data grant }
 
 // grant is Actions − NotActions of one plane of one block.
-type grant struct{ allow, except []pattern }
+type grant struct{ allow, except []wildcard.Pattern }
 
 func compileRole(c *catalogue, role *Role) *compiledRole {
 	compiled := &compiledRole{
@@ -40,10 +42,10 @@ func compileRole(c *catalogue, role *Role) *compiledRole {
 	return compiled
 }
 
-func compilePatterns(texts []string) []pattern {
-	patterns := make([]pattern, len(texts))
+func compilePatterns(texts []string) []wildcard.Pattern {
+	patterns := make([]wildcard.Pattern, len(texts))
 	for i, text := range texts {
-		patterns[i] = compilePattern(text)
+		patterns[i] = wildcard.Compile(text)
 	}
 	return patterns
 }
@@ -64,15 +66,15 @@ func (r *compiledRole) add(c *catalogue, g grant, data bool) {
 	}
 }
 
-func (c *catalogue) eachMatch(p *pattern, data bool, yield func(number int32)) {
-	if p.stars == 0 {
-		if n, ok := c.plane(data)[p.text]; ok {
+func (c *catalogue) eachMatch(p *wildcard.Pattern, data bool, yield func(number int32)) {
+	if action, plain := p.Plain(); plain {
+		if n, ok := c.plane(data)[action]; ok {
 			yield(n)
 		}
 		return
 	}
 	for n := range c.operations {
-		if c.operations[n].Data == data && p.match(c.lower[n]) {
+		if c.operations[n].Data == data && p.Match(c.lower[n]) {
 			yield(int32(n))
 		}
 	}
@@ -92,9 +94,9 @@ func (r *compiledRole) grants(action string, data bool) bool {
 	return false
 }
 
-func anyMatch(patterns []pattern, action string) bool {
+func anyMatch(patterns []wildcard.Pattern, action string) bool {
 	for i := range patterns {
-		if patterns[i].match(action) {
+		if patterns[i].Match(action) {
 			return true
 		}
 	}

@@ -1,6 +1,6 @@
 // Package access decides who may do what: role definitions, role assignments and one pure decision over them.
 //
-// It owns the documented rules of role-based access control (Match for action patterns, ValidateRole for definitions), the
+// It owns the documented rules of role-based access control (Match for action patterns, ValidateRole for definitions, package condition for conditions), the
 // built-in roles, the catalogue of operations, and the compiled form that answers a check in well under a microsecond.
 // It reads and writes nothing: the resource manager stores definitions and assignments and reports each change to Live,
 // identity says who asks and in which groups they are, and every plane asks Snapshot.Can.
@@ -14,6 +14,7 @@
 //   - Blocks of a role and assignments of a principal add up. NotActions is no deny: what one block leaves out another may
 //     grant.
 //   - An assignment to a group counts for every member. Request.Groups is transitive already.
+//   - An assignment with a condition counts only for the requests for which the condition holds (package condition).
 //   - What nothing grants is refused: an unknown role, an unknown principal, an action without a provider.
 //
 // How it is compiled: every operation of the catalogue has a number, every role a slot, and a matrix operation × slot holds

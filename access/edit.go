@@ -3,6 +3,8 @@ package access
 import (
 	"hash/maphash"
 	"slices"
+
+	"github.com/alvara-ml/alvara/access/wildcard"
 )
 
 // edit builds the next snapshot from the present one. Tries and trees are copied node by node as they are touched; the
@@ -26,14 +28,14 @@ func (e *edit) finish() *Snapshot { return e.next }
 func (c PutRole) apply(e *edit) {
 	role := *c.Role
 	compiled := compileRole(e.next.catalogue, &role)
-	slot := e.slot(lowerASCII(role.ID))
+	slot := e.slot(wildcard.Lower(role.ID))
 	e.writeRoles()
 	e.next.roles[slot] = compiled
 	e.setColumn(slot, compiled.operations)
 }
 
 func (c DeleteRole) apply(e *edit) {
-	id := lowerASCII(c.ID)
+	id := wildcard.Lower(c.ID)
 	slot, ok := e.next.slots.get(maphash.String(e.next.seed, id), id)
 	if !ok || e.next.roles[slot] == nil {
 		return
@@ -47,8 +49,8 @@ func (c DeleteRole) apply(e *edit) {
 func (c PutAssignment) apply(e *edit) {
 	s := e.next
 	assignment := c.Assignment
-	assignment.RoleID = lowerASCII(assignment.RoleID)
-	assignment.PrincipalID = lowerASCII(assignment.PrincipalID)
+	assignment.RoleID = wildcard.Lower(assignment.RoleID)
+	assignment.PrincipalID = wildcard.Lower(assignment.PrincipalID)
 	DeleteAssignment{assignment.ID}.apply(e)
 
 	slot := e.slot(assignment.RoleID)
@@ -59,7 +61,10 @@ func (c PutAssignment) apply(e *edit) {
 	h := hold(&assignment, slot)
 	s.scopes.put(s.seed, e.owner, h)
 	if assignment.PrincipalID != "" { // nobody: it is kept and listed, and grants nothing
-		e.holder(assignment.PrincipalID).put(s.seed, e.owner, h)
+		e.holder(assignment.PrincipalID).part(&assignment, e.owner).put(s.seed, e.owner, h)
+	}
+	if assignment.Condition != nil {
+		s.conditions++
 	}
 }
 
@@ -76,9 +81,17 @@ func (c DeleteAssignment) apply(e *edit) {
 	h := hold(assignment, slot)
 	s.scopes.remove(s.seed, e.owner, h)
 	if principal := assignment.PrincipalID; principal != "" {
-		if holder := e.holder(principal); holder.remove(s.seed, e.owner, h) {
+		holder := e.holder(principal)
+		part := holder.part(assignment, e.owner)
+		if part.remove(s.seed, e.owner, h) && part == holder.conditional {
+			holder.conditional = nil
+		}
+		if holder.count == 0 && holder.conditional == nil {
 			s.holders.remove(e.owner, maphash.String(s.seed, principal), principal)
 		}
+	}
+	if assignment.Condition != nil {
+		s.conditions--
 	}
 	e.writeUses()
 	s.uses[slot]--
@@ -96,13 +109,31 @@ func (e *edit) holder(principal string) *holder {
 	case h.owner == e.owner:
 		return h
 	default:
-		copied := &holder{owner: e.owner, count: h.count, few: slices.Clone(h.few), table: h.table}
-		copied.table.pages = slices.Clone(h.table.pages)
-		copied.list.pages = slices.Clone(h.list.pages)
-		h = copied
+		h = h.copy(e.owner)
 	}
 	s.holders.set(e.owner, hash, principal, h)
 	return h
+}
+
+// copy gives the holder as one that an edit may change; what it holds under conditions is still shared.
+func (h *holder) copy(o *owner) *holder {
+	copied := &holder{owner: o, count: h.count, few: slices.Clone(h.few), table: h.table, conditional: h.conditional}
+	copied.table.pages = slices.Clone(h.table.pages)
+	copied.list.pages = slices.Clone(h.list.pages)
+	return copied
+}
+
+// part gives the part of a holder that an edit may change in which an assignment is or belongs.
+func (h *holder) part(assignment *Assignment, o *owner) *holder {
+	switch {
+	case assignment.Condition == nil:
+		return h
+	case h.conditional == nil:
+		h.conditional = &holder{owner: o}
+	case h.conditional.owner != o:
+		h.conditional = h.conditional.copy(o)
+	}
+	return h.conditional
 }
 
 func (h *holder) put(seed maphash.Seed, o *owner, one held) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alvara-ml/alvara/access/wildcard"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -63,7 +64,7 @@ func (s *Snapshot) RolesNamed(name string) []*Role {
 
 // RoleUses counts the assignments of a role, whether or not the role exists.
 func (s *Snapshot) RoleUses(id string) int {
-	id = lowerASCII(id)
+	id = wildcard.Lower(id)
 	slot, ok := s.slots.get(maphash.String(s.seed, id), id)
 	if !ok {
 		return 0

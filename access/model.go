@@ -3,6 +3,8 @@ package access
 import (
 	"time"
 
+	"github.com/alvara-ml/alvara/access/condition"
+	"github.com/alvara-ml/alvara/access/wildcard"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -43,6 +45,14 @@ type Assignment struct {
 	Scope         resource.ID `json:"scope"`
 	Created       time.Time   `json:"created"`
 	CreatedBy     string      `json:"createdBy,omitempty"` // the object id of who assigned it
+
+	// Condition says for which requests the assignment counts; nil for all of them.
+	Condition *condition.Condition `json:"-"`
+}
+
+// Conditional tells whether the assignment counts for some requests to perform the action and perhaps not for others.
+func (a *Assignment) Conditional(action string) bool {
+	return a.Condition.Effect(wildcard.Lower(action)) == condition.Depends
 }
 
 // Request asks whether a principal may perform an action at a scope.
@@ -52,12 +62,18 @@ type Request struct {
 	Action      string   // a concrete operation such as Microsoft.Storage/storageAccounts/read, in any case
 	Data        bool     // a data action, as opposed to a control-plane action
 	Scope       resource.ID
+
+	// Attributes and Now are what conditions on assignments ask about. What is not given is missing, and a condition that
+	// asks about it does not hold.
+	Attributes condition.Attributes
+	Now        time.Time
 }
 
-// Decision is the answer with its reason. A refusal has no assignment and no role.
+// Decision is the answer with its reason. A refusal has no assignment and no role. An assignment without a condition goes
+// before one with a condition that holds.
 type Decision struct {
 	Allowed    bool
-	Assignment *Assignment // the assignment that grants it; the one nearest the root when several do
+	Assignment *Assignment // the assignment that grants it; nearest the root when several do
 	Role       *Role       // the role of that assignment
 	Group      string      // the group that holds the assignment; "" when the principal holds it itself
 }

@@ -93,7 +93,8 @@ func (t *scopeTable) find(s *Snapshot, q *query, hash uint32, scope string) (*As
 	cell := p.cell(hash)
 	for at, end := p.cells[cell]>>tableFilter, p.cells[cell+1]>>tableFilter; at < end; at++ {
 		key := p.keys[at]
-		if uint32(key>>32) == hash && q.grantedBy(s, int32(uint32(key))) && p.assignments[at].Scope.Key() == scope {
+		if uint32(key>>32) == hash && q.grantedBy(s, int32(uint32(key))) && p.assignments[at].Scope.Key() == scope &&
+			q.holds(p.assignments[at]) {
 			return p.assignments[at], int32(uint32(key))
 		}
 	}

@@ -3,6 +3,9 @@ package access
 import (
 	"hash/maphash"
 	"strings"
+
+	"github.com/alvara-ml/alvara/access/condition"
+	"github.com/alvara-ml/alvara/access/wildcard"
 )
 
 // Snapshot is the compiled state of all role definitions and assignments at one moment. It never changes and may be
@@ -23,6 +26,7 @@ type Snapshot struct {
 	holders     trie[*holder]     // principal id → what it holds
 	assignments trie[*Assignment] // assignment id's key → assignment
 	scopes      scopeTree         // all assignments by scope
+	conditions  int               // how many assignments have a condition
 }
 
 // holder is what one principal holds. Most hold little, and a short list is searched faster than a table is asked.
@@ -32,6 +36,8 @@ type holder struct {
 	few   []held     // by scope then id; unused once there is a table
 	table scopeTable // all of it by the scope's hash; empty for few
 	list  scopeList  // the same by scope
+
+	conditional *holder // what it holds under conditions, apart from all the above; nil for nothing
 }
 
 func (h *holder) isMany() bool { return h.table.pages != nil }
@@ -43,8 +49,8 @@ const fewHeld = 24
 func (s *Snapshot) Revision() uint64 { return s.revision }
 
 // Can decides whether the principal may perform the action at the scope. What the principal holds itself is looked at
-// before what its groups hold. It does not allocate for operations of the catalogue; other actions are decided by
-// pattern, with the same answer and more slowly.
+// before what its groups hold, and what is held without a condition before what is held with one. It does not allocate
+// for operations of the catalogue; other actions are decided by pattern, with the same answer and more slowly.
 func (s *Snapshot) Can(r Request) Decision {
 	q, ok := s.ask(r.Action, r.Data)
 	if !ok {
@@ -63,7 +69,10 @@ func (s *Snapshot) Can(r Request) Decision {
 			}
 		}
 	}
-	return Decision{}
+	if s.conditions == 0 {
+		return Decision{}
+	}
+	return s.canConditionally(&q, &r, key)
 }
 
 // query is an action as the roles of a snapshot are asked about it.
@@ -71,6 +80,13 @@ type query struct {
 	row    []uint64 // the operation's row of grants; nil outside the catalogue
 	action string   // in lower case, for actions outside the catalogue
 	data   bool
+
+	input *condition.Input // what conditions are asked about; nil among assignments that have none
+}
+
+// holds tells whether the condition of an assignment holds for what is asked.
+func (q *query) holds(assignment *Assignment) bool {
+	return q.input == nil || assignment.Condition.Holds(q.input)
 }
 
 func (s *Snapshot) ask(action string, data bool) (query, bool) {
@@ -81,7 +97,7 @@ func (s *Snapshot) ask(action string, data bool) (query, bool) {
 	if !wellFormed(action) {
 		return query{}, false
 	}
-	return query{action: lowerASCII(action), data: data}, true
+	return query{action: wildcard.Lower(action), data: data}, true
 }
 
 // grantedBy tells whether the role in a slot grants what is asked.
@@ -99,7 +115,7 @@ func (s *Snapshot) holder(principal string) *holder {
 		return h
 	}
 	if strings.ContainsFunc(principal, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
-		lower := lowerASCII(principal)
+		lower := wildcard.Lower(principal)
 		h, _ := s.holders.get(maphash.String(s.seed, lower), lower)
 		return h
 	}
@@ -109,11 +125,11 @@ func (s *Snapshot) holder(principal string) *holder {
 // find gives the first assignment, from the root downwards, that grants what is asked at the scope, and its role's slot.
 func (h *holder) find(s *Snapshot, q *query, key string) (*Assignment, int32) {
 	if !h.isMany() {
-		if q.action == "" {
+		if q.action == "" && q.input == nil {
 			return findKnown(h.few, q.row, key)
 		}
 		for i := range h.few {
-			if e := &h.few[i]; e.covers(key) && q.grantedBy(s, e.slot) {
+			if e := &h.few[i]; e.covers(key) && q.grantedBy(s, e.slot) && q.holds(e.assignment) {
 				return e.assignment, e.slot
 			}
 		}
@@ -133,15 +149,17 @@ func findKnown(few []held, row []uint64, key string) (*Assignment, int32) {
 	return nil, 0
 }
 
-// each yields everything that the principal holds, by scope and then by id.
+// each yields everything that the principal holds: without conditions by scope and then by id, then likewise with them.
 func (h *holder) each(yield func(*held) bool) {
+	going := true
 	if h.isMany() {
-		h.list.from("", yield)
-		return
-	}
-	for i := range h.few {
-		if !yield(&h.few[i]) {
-			return
+		h.list.from("", func(e *held) bool { going = yield(e); return going })
+	} else {
+		for i := 0; going && i < len(h.few); i++ {
+			going = yield(&h.few[i])
 		}
+	}
+	if going && h.conditional != nil {
+		h.conditional.each(yield)
 	}
 }

@@ -1,0 +1,105 @@
+package condition
+
+import (
+	"strings"
+
+	"github.com/alvara-ml/alvara/access/wildcard"
+)
+
+// node is one part of a condition.
+type node interface {
+	// is tells whether the part is surely true (or, when want is false, surely false). A part that hangs on a missing
+	// attribute is neither.
+	is(in *Input, want bool) bool
+	print(b *strings.Builder)
+}
+
+// junction is kids joined by AND, or by OR.
+type junction struct {
+	and  bool
+	kids []node
+}
+
+func (j *junction) is(in *Input, want bool) bool {
+	// All of them must agree for AND to be true and for OR to be false; otherwise one is enough.
+	all := j.and == want
+	for _, kid := range j.kids {
+		if kid.is(in, want) != all {
+			return !all
+		}
+	}
+	return all
+}
+
+func (j *junction) print(b *strings.Builder) {
+	for i, kid := range j.kids {
+		switch {
+		case i > 0 && j.and:
+			b.WriteString(" AND ")
+		case i > 0:
+			b.WriteString(" OR ")
+		}
+		printWithin(b, kid)
+	}
+}
+
+type negation struct{ kid node }
+
+func (n *negation) is(in *Input, want bool) bool { return n.kid.is(in, !want) }
+
+func (n *negation) print(b *strings.Builder) {
+	b.WriteString("NOT ")
+	printWithin(b, n.kid)
+}
+
+// printWithin prints a part of a larger one.
+func printWithin(b *strings.Builder, kid node) {
+	if _, joined := kid.(*junction); joined {
+		b.WriteByte('(')
+		kid.print(b)
+		b.WriteByte(')')
+		return
+	}
+	kid.print(b)
+}
+
+// actionMatches is ActionMatches{'…'}.
+type actionMatches struct {
+	text    string // with its quotes
+	pattern wildcard.Pattern
+}
+
+func (a *actionMatches) is(in *Input, want bool) bool { return a.pattern.Match(in.Action) == want }
+
+func (a *actionMatches) print(b *strings.Builder) { b.WriteString("ActionMatches{" + a.text + "}") }
+
+// subOperationMatches is SubOperationMatches{'…'}.
+type subOperationMatches struct{ text, name string }
+
+func (s *subOperationMatches) is(in *Input, want bool) bool {
+	if in.unknown {
+		return false
+	}
+	for i := range in.Attributes {
+		if v := &in.Attributes[i]; v.Attribute == SubOperation && strings.EqualFold(v.Text, s.name) {
+			return want
+		}
+	}
+	return !want
+}
+
+func (s *subOperationMatches) print(b *strings.Builder) {
+	b.WriteString("SubOperationMatches{" + s.text + "}")
+}
+
+// exists is Exists @…[…].
+type exists struct{ attribute Attribute }
+
+func (e *exists) is(in *Input, want bool) bool {
+	if in.unknown {
+		return false
+	}
+	return in.has(e.attribute) == want
+}
+
+func (e *exists) print(b *strings.Builder) { b.WriteString("Exists " + e.attribute.String()) }
