@@ -59,6 +59,7 @@ var benchmarks = []benchmark{
 	{"P3", (*run).online},
 	{"P4", (*run).retrieval},
 	{"P5", (*run).materialization},
+	{"P6", (*run).registry},
 	{"P7", (*run).start},
 }
 

@@ -26,6 +26,7 @@ func Child(args []string) (status int, ours bool) {
 	}
 	modes := map[string]func(context.Context, io.Reader, io.Writer) error{
 		"P1": mode(accessChecks), "P2": mode(tokens), "client": mode(load), "parts": mode(parts), "echo": echo,
+		"transfer": mode(carry), "sha256": mode(hashing), "file": fileServer,
 	}
 	do, known := modes[args[2]]
 	if !known {

@@ -3,16 +3,13 @@ package bench
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/alvara-ml/alvara/featurestore/engine/enginebench"
 )
@@ -223,25 +220,5 @@ func (p loadPlan) once(ctx context.Context) ([]byte, error) {
 func (b *run) startEcho(ctx context.Context, size int) (*echoServer, error) {
 	command := b.program(childArgument, "echo")
 	e := &echoServer{cmd: newCommand(ctx, command), caFile: filepath.Join(b.dir, fmt.Sprintf("echo-%d.pem", size))}
-	text, err := json.Marshal(echoPlan{Bytes: size, CAFile: e.caFile})
-	if err != nil {
-		return nil, err
-	}
-	if e.stdin, err = e.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	stdout, err := e.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	e.cmd.Stderr = os.Stderr
-	if err := e.cmd.Start(); err != nil {
-		return nil, err
-	}
-	if _, err := e.stdin.Write(append(text, '\n')); err != nil {
-		return nil, err
-	}
-	timer := time.AfterFunc(30*time.Second, func() { _ = e.cmd.Process.Kill() }) // then the decoder fails
-	defer timer.Stop()
-	return e, json.NewDecoder(stdout).Decode(&e.address)
+	return e, e.start(echoPlan{Bytes: size, CAFile: e.caFile})
 }
