@@ -1,0 +1,196 @@
+package content
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// space is what is in memory of a registry: counts that its documents imply, and the gate between pushes and removal.
+type space struct {
+	bytes *bytes
+
+	// Held by many while something becomes visible or is relied on, by one while something unused is removed. Whoever
+	// holds it may take mu, never the other way round.
+	gate    sync.RWMutex
+	dropped bool // guarded by gate
+
+	loading    sync.Mutex // held while the counts are read for the first time
+	collecting sync.Mutex // one collection at a time
+
+	mu      sync.Mutex
+	loaded  bool
+	stale   bool                 // a change's outcome is unknown: count again before bytes are removed
+	held    map[string]*holding  // by digest
+	used    int64                // the sum of the sizes in held
+	touched map[string]time.Time // by document key: when somebody relied on a blob
+	marking map[string]bool      // document keys noted since the collection under way began; nil without one
+	uploads map[string]*session  // by id
+}
+
+// holding counts how many documents name a content.
+type holding struct {
+	size  int64
+	count int
+}
+
+// enter gives the registry's space, with its counts read.
+func (r *Registry) enter(ctx context.Context) (*space, error) {
+	s, err := r.engine.space(r.key)
+	if err != nil {
+		return nil, err
+	}
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	if s.ready() {
+		return s, nil
+	}
+	return s, r.count(ctx, s)
+}
+
+func (s *space) ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loaded
+}
+
+// count reads the counts from the documents. Nothing may change them meanwhile: either nobody has entered yet, or the
+// caller has the gate alone.
+func (r *Registry) count(ctx context.Context, s *space) error {
+	blobs, err := list[blobDocument](ctx, r.engine, kindBlob, prefix(r.key)+"blobs/")
+	if err != nil {
+		return err
+	}
+	manifests, err := list[manifestDocument](ctx, r.engine, kindManifest, prefix(r.key)+"manifests/")
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held, s.used = map[string]*holding{}, 0
+	for _, blob := range blobs {
+		s.add(blob.body.Digest, blob.body.Size)
+	}
+	for _, manifest := range manifests {
+		s.add(manifest.body.Digest, manifest.body.Size)
+	}
+	s.loaded, s.stale = true, false
+	return nil
+}
+
+func (s *space) add(digest string, size int64) {
+	h, ok := s.held[digest]
+	if !ok {
+		h = &holding{size: size}
+		s.held[digest] = h
+		s.used += size
+	}
+	h.count++
+}
+
+// hold counts a document before it is written; within the quota, when there is one.
+func (s *space) hold(digest string, size, quota int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.held[digest]; !known && quota > 0 && s.used+size > quota {
+		return overQuota(quota)
+	}
+	s.add(digest, size)
+	return nil
+}
+
+// release counts a document that is gone, or was not written.
+func (s *space) release(digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, ok := s.held[digest]
+	if !ok {
+		return // counted anew in between
+	}
+	if h.count--; h.count == 0 {
+		delete(s.held, digest)
+		s.used -= h.size
+	}
+}
+
+func (s *space) holds(digest string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.held[digest]
+	return ok
+}
+
+// room is how many bytes may come in; negative when there is no limit.
+func (s *space) room(quota int64) int64 {
+	if quota <= 0 {
+		return -1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(quota-s.used, 0)
+}
+
+// touch notes that a push relies on documents. The caller is in the gate.
+func (s *space) touch(now time.Time, keys ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		s.touched[key] = now
+		if s.marking != nil {
+			s.marking[key] = true
+		}
+	}
+}
+
+// change runs fn in the gate with others, again as long as it loses against other changes. fn reads what it decides on
+// and names all of it in the conditions of its Apply.
+func (r *Registry) change(ctx context.Context, fn func(s *space) error) error {
+	s, err := r.enter(ctx)
+	if err != nil {
+		return err
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	return r.settle(ctx, s, fn)
+}
+
+// alone is change with the gate to itself.
+func (r *Registry) alone(ctx context.Context, fn func(s *space) error) error {
+	s, err := r.enter(ctx)
+	if err != nil {
+		return err
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	return r.settle(ctx, s, fn)
+}
+
+func (r *Registry) settle(ctx context.Context, s *space, fn func(s *space) error) error {
+	if s.dropped {
+		return resource.NotFoundf("NAME_UNKNOWN", "the registry has been deleted.")
+	}
+	const attempts = 500
+	for attempt := range attempts {
+		err := fn(s)
+		if err == nil {
+			return nil
+		}
+		if !raced(err) {
+			if _, known := resource.AsError(err); !known {
+				s.mu.Lock()
+				s.stale = true
+				s.mu.Unlock()
+			}
+			return classed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(time.Duration(min(attempt+1, 20)) * time.Millisecond)):
+		}
+	}
+	return resource.Errorf(resource.Unavailable, "TOOMANYREQUESTS", "the content is being changed by too many at once; try again.")
+}
