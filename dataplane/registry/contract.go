@@ -48,10 +48,6 @@ func RepositoryScope(registry resource.ID, repository string) resource.ID {
 	return registry.Child("repositories", strings.ReplaceAll(repository, "/", ":"))
 }
 
-// AttributeRepository is the attribute of guard.Request, and of conditions on role assignments, with the name of the
-// repository that a request is for.
-const AttributeRepository = "Microsoft.ContainerRegistry/registries/repositories:name"
-
 // The actions and data actions that the plane asks for. Of a pair either one suffices.
 const (
 	namespace = "Microsoft.ContainerRegistry/registries/"
@@ -60,11 +56,13 @@ const (
 	ActionPush   = namespace + "push/write"
 	ActionDelete = namespace + "artifacts/delete"
 
-	DataContentRead    = namespace + "repositories/content/read"
-	DataContentWrite   = namespace + "repositories/content/write"
-	DataContentDelete  = namespace + "repositories/content/delete"
-	DataMetadataRead   = namespace + "repositories/metadata/read"
-	DataMetadataWrite  = namespace + "repositories/metadata/write"
-	DataMetadataDelete = namespace + "repositories/metadata/delete"
-	DataCatalogRead    = namespace + "catalog/read"
+	ActionMetadataRead  = namespace + "metadata/read"
+	ActionMetadataWrite = namespace + "metadata/write"
+
+	DataContentRead   = namespace + "repositories/content/read"
+	DataContentWrite  = namespace + "repositories/content/write"
+	DataContentDelete = namespace + "repositories/content/delete"
+	DataMetadataRead  = namespace + "repositories/metadata/read"
+	DataMetadataWrite = namespace + "repositories/metadata/write"
+	DataCatalogRead   = namespace + "catalog/read"
 )
