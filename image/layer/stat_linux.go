@@ -1,0 +1,5 @@
+package layer
+
+import "syscall"
+
+type unixStat = syscall.Stat_t
