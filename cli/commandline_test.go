@@ -131,6 +131,10 @@ func TestPromisedCommandLinesParse(t *testing.T) {
 		"ml feature-store show -n FS -g RG", "quickstart", "quickstart --act features --dir DIR --exit", "bench P1 P4 --quick --output json",
 		"role assignment create --assignee X --role acrpull --scope /subscriptions/S", "role assignment list --all --include-inherited --assignee X --include-groups",
 		"-o tsv ml job show -n J -fs FS -g RG", "group create --resource-group rg -l westeurope --tags a=b c=d", "completion zsh",
+		"acr create -n R -g RG", "acr create --name R --resource-group RG --sku Basic --admin-enabled true", "acr login -n R --expose-token", "acr credential renew -n R --password-name password",
+		"acr repository show-tags -n R --repository X --orderby time_desc --top 3 --detail", "acr repository update -n R --image X:1 --write-enabled false",
+		"acr build -r R -t X:1 --image X:{{.Run.ID}} --build-arg A=1 --build-arg B=2 --identity [system] --credential other.cr.local=ID --no-wait -f docker/Dockerfile .", "acr build --registry R -g RG --image X:1 CONTEXT",
+		"acr task runs -r R", "acr task logs -r R", "acr identity assign -n R --identities [system] ID",
 		"ml feature-set show -n t -v 1 -fs FS -g RG", "ml feature-set show -n t --version=1 --feature-store-name FS -g RG",
 	} {
 		parser := testParser(t)
@@ -149,6 +153,9 @@ func TestListsAfterOneFlag(t *testing.T) {
 		{"-o table group list", "--output table group list"},
 		{"group list -- --tags a b", "group list -- --tags a b"},
 		{"group create --nosuch a b", "group create --nosuch a b"},
+		{"acr build -r reg -t a:1 --image b:1 --build-arg A=1 ctx", "acr build --registry reg --image a:1 --image b:1 --build-arg A=1 ctx"},
+		{"acr update -n reg --admin-enabled false", "acr update --name reg --admin-enabled=false"},
+		{"acr update -r reg --admin-enabled", "acr update --name reg --admin-enabled"},
 		{"features get-online --keys device=-1 -5", "features get-online --keys=device=-1 --keys=-5"},
 	} {
 		parser := testParser(t)
