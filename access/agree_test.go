@@ -58,6 +58,10 @@ func compareWorld(t testing.TB, w *world, requests int) (allowed, anywhere int) 
 		}
 		if got.Allowed {
 			allowed++
+			plain := func(a access.Assignment) bool { return a.Condition == nil }
+			if got.Assignment.Condition != nil && slices.ContainsFunc(want, plain) {
+				t.Errorf("Can(%+v) gives a reason with a condition, and there is one without", r)
+			}
 			if fault := reasonFault(r, got, want); fault != "" {
 				t.Errorf("Can(%+v): %s", r, fault)
 				return
@@ -107,6 +111,17 @@ func compareLists(t testing.TB, n *naive, s *access.Snapshot, r access.Request, 
 	if want := assignmentKeys(want); !slices.Equal(got, want) {
 		t.Errorf("Grants(%+v) = %v, the rules say %v", r, got, want)
 	}
+	got = nil
+	for _, decision := range s.Unmet(r) {
+		if decision.Allowed {
+			t.Errorf("Unmet(%+v) allows", r)
+		}
+		got = append(got, decision.Assignment.ID.Key())
+	}
+	slices.Sort(got)
+	if want := assignmentKeys(n.unmet(r)); !slices.Equal(got, want) {
+		t.Errorf("Unmet(%+v) = %v, the rules say %v", r, got, want)
+	}
 	var smallest []string
 	for _, role := range s.SmallestRoles(r.Action, r.Data) {
 		smallest = append(smallest, role.ID)
@@ -127,8 +142,16 @@ func compareLists(t testing.TB, n *naive, s *access.Snapshot, r access.Request, 
 			one.PrincipalID = "anybody"
 			assignment.PrincipalID = "anybody"
 		}
-		if len((&naive{roles: n.roles, assignments: []access.Assignment{assignment}}).grants(one)) > 0 {
+		alone := &naive{roles: n.roles, assignments: []access.Assignment{assignment}}
+		if len(alone.ifConditionsHeld(one)) == 0 {
+			continue
+		}
+		if assignment.Condition == nil || n.conditions[assignment.Condition].possible(r.Action) {
 			wantWho = append(wantWho, assignment)
+		}
+		conditional := assignment.Condition != nil && n.conditions[assignment.Condition].possible(r.Action) && !n.conditions[assignment.Condition].certain(r.Action)
+		if assignment.Conditional(r.Action) != conditional {
+			t.Errorf("Conditional(%q) of %s is %v", r.Action, assignment.Condition, !conditional)
 		}
 	}
 	if want := assignmentKeys(wantWho); !slices.Equal(who, want) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -15,6 +16,7 @@ type naive struct {
 	roles       []*access.Role
 	assignments []access.Assignment
 	split       map[string][]string
+	conditions  map[*condition.Condition]naiveCondition
 }
 
 func (n *naive) role(id string) *access.Role {
@@ -28,6 +30,27 @@ func (n *naive) role(id string) *access.Role {
 
 // grants gives the assignments that allow the request.
 func (n *naive) grants(r access.Request) []access.Assignment {
+	var found []access.Assignment
+	for _, assignment := range n.ifConditionsHeld(r) {
+		if assignment.Condition == nil || n.conditions[assignment.Condition].holds(r) {
+			found = append(found, assignment)
+		}
+	}
+	return found
+}
+
+// unmet gives the assignments that would allow the request if their conditions held.
+func (n *naive) unmet(r access.Request) []access.Assignment {
+	var found []access.Assignment
+	for _, assignment := range n.ifConditionsHeld(r) {
+		if assignment.Condition != nil && !n.conditions[assignment.Condition].holds(r) {
+			found = append(found, assignment)
+		}
+	}
+	return found
+}
+
+func (n *naive) ifConditionsHeld(r access.Request) []access.Assignment {
 	asked := n.segments(r.Scope)
 	return n.granting(r, func(assignment access.Assignment) bool {
 		return naiveContains(n.segments(assignment.Scope), asked)
@@ -38,7 +61,8 @@ func (n *naive) any(r access.Request) bool {
 	asked := n.segments(r.Scope)
 	return len(n.granting(r, func(assignment access.Assignment) bool {
 		scope := n.segments(assignment.Scope)
-		return naiveContains(scope, asked) || naiveContains(asked, scope)
+		possible := assignment.Condition == nil || n.conditions[assignment.Condition].possible(r.Action)
+		return possible && (naiveContains(scope, asked) || naiveContains(asked, scope))
 	})) > 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -19,6 +20,7 @@ type world struct {
 	roleIDs    []string
 	scopes     []resource.ID
 	sequence   int
+	conditions map[*condition.Condition]naiveCondition
 	most       bounds
 }
 
@@ -33,7 +35,7 @@ var (
 )
 
 func newWorld(random *rand.Rand, most bounds) *world {
-	w := &world{random: random, most: most}
+	w := &world{random: random, most: most, conditions: map[*condition.Condition]naiveCondition{}}
 	for range 3 + random.IntN(most.operations) {
 		w.catalogue = append(w.catalogue, pick(w, allOperations))
 	}
@@ -161,6 +163,9 @@ func (w *world) assignment() access.Assignment {
 			assignment.PrincipalID = ""
 		}
 	}
+	if w.one(3) {
+		assignment.Condition = w.condition()
+	}
 	assignment.ID = assignment.Scope.Extension("Microsoft.Authorization/roleAssignments", fmt.Sprintf("n%06d", w.sequence))
 	return assignment
 }
@@ -168,6 +173,7 @@ func (w *world) assignment() access.Assignment {
 func (w *world) request() access.Request {
 	operation := pick(w, w.operations)
 	r := access.Request{PrincipalID: pick(w, w.principals), Action: operation.Name, Data: operation.Data, Scope: w.scope()}
+	r.Attributes, r.Now = w.attributes()
 	for range w.random.IntN(3) {
 		r.Groups = append(r.Groups, pick(w, w.principals))
 	}
@@ -197,7 +203,7 @@ func (w *world) request() access.Request {
 
 // state makes roles and assignments, sometimes so many that a principal holds more than a short list.
 func (w *world) state() *naive {
-	n := &naive{operations: uniqueOperations(w.catalogue)}
+	n := &naive{operations: uniqueOperations(w.catalogue), conditions: w.conditions}
 	for _, id := range w.roleIDs {
 		n.roles = append(n.roles, w.role(id))
 	}
