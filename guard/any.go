@@ -3,12 +3,20 @@ package guard
 import "context"
 
 // CheckAny is Check for what several rights allow, each of them alone: it passes when one of the requests does. There is
-// one record in the audit log, of the request that was allowed or, when none was, of the first one, which is also the one
-// that the refusal names.
+// one record in the audit log, of the request that was allowed. When none was, it is of the first that a role assignment
+// would grant but for its condition, or else of the first one; that is also the one that the refusal names.
 func (g *Guard) CheckAny(ctx context.Context, first Request, others ...Request) error {
-	if !g.Allowed(first) {
+	if g.Allowed(first) {
+		return g.Check(ctx, first)
+	}
+	for _, other := range others {
+		if g.Allowed(other) {
+			return g.Check(ctx, other)
+		}
+	}
+	if len(g.unmet(first)) == 0 {
 		for _, other := range others {
-			if g.Allowed(other) {
+			if len(g.unmet(other)) > 0 {
 				return g.Check(ctx, other)
 			}
 		}

@@ -57,6 +57,9 @@ func (g *Guard) Check(ctx context.Context, request Request) error {
 	} else {
 		refusal = g.Refusal(request)
 		record.Reason = "no role assignment grants the action on the scope"
+		if unmet := g.unmet(request); len(unmet) > 0 {
+			record.Reason = "the condition of the role assignment does not hold: " + unmet[0].Assignment.ID.String()
+		}
 	}
 	if err := g.Audit.Record(ctx, record); err != nil {
 		return resource.Errorf(resource.Internal, "AuditUnavailable", "the audit log does not take records").Because(err)
@@ -75,12 +78,9 @@ func (g *Guard) Allowed(request Request) bool {
 }
 
 func (g *Guard) decide(request Request) (access.Decision, resource.ID) {
-	snapshot := g.Access.Snapshot()
+	snapshot, now := g.Access.Snapshot(), g.Clock()
 	for _, scope := range request.Scopes {
-		decision := snapshot.Can(access.Request{
-			PrincipalID: request.Who.ID, Groups: request.Who.Groups,
-			Action: request.Action, Data: request.Data, Scope: scope,
-		})
+		decision := snapshot.Can(request.asked(scope, now))
 		if decision.Allowed {
 			return decision, scope
 		}
@@ -91,7 +91,41 @@ func (g *Guard) decide(request Request) (access.Decision, resource.ID) {
 	return access.Decision{}, request.Scopes[0]
 }
 
-// Refusal words the error that a request gets when it is not allowed.
+// asked gives the request as the access engine takes it, for one of its scopes.
+func (r *Request) asked(scope resource.ID, now time.Time) access.Request {
+	return access.Request{
+		PrincipalID: r.Who.ID, Groups: r.Who.Groups, Action: r.Action, Data: r.Data, Scope: scope, Attributes: r.Attributes, Now: now,
+	}
+}
+
+// unmet gives the assignments that would allow the request if their conditions held, for the first scope that has any.
+func (g *Guard) unmet(request Request) []access.Decision {
+	snapshot, now := g.Access.Snapshot(), g.Clock()
+	for _, scope := range request.Scopes {
+		if unmet := snapshot.Unmet(request.asked(scope, now)); len(unmet) > 0 {
+			return unmet
+		}
+	}
+	return nil
+}
+
+// unmetCondition is the sentence about a condition that does not hold, with a space before it, or nothing.
+func (g *Guard) unmetCondition(request Request) string {
+	unmet := g.unmet(request)
+	if len(unmet) == 0 {
+		return ""
+	}
+	const longest = 400 // characters of a condition that are shown
+	text := []rune(strings.Join(strings.Fields(unmet[0].Assignment.Condition.Text()), " "))
+	if len(text) > longest {
+		text = append(text[:longest], '…')
+	}
+	return fmt.Sprintf(" The role '%s' is assigned at '%s' under a condition that does not hold for this request: %s",
+		unmet[0].Role.Name, unmet[0].Assignment.Scope, string(text))
+}
+
+// Refusal words the error that a request gets when it is not allowed. When an assignment would grant the action but for its
+// condition, it says so.
 func (g *Guard) Refusal(request Request) *resource.Error {
 	scope := resource.Root
 	if len(request.Scopes) > 0 {
@@ -103,8 +137,8 @@ func (g *Guard) Refusal(request Request) *resource.Error {
 	}
 	return resource.Forbiddenf("AuthorizationFailed",
 		"The client '%s' with object id '%s' does not have authorization to perform %s '%s' over scope '%s' or the scope is invalid. "+
-			"If access was recently granted, please refresh your credentials.%s",
-		request.Who.Name, request.Who.ID, what, request.Action, scope, g.Cure(request.Who, request.Action, request.Data, scope))
+			"If access was recently granted, please refresh your credentials.%s%s",
+		request.Who.Name, request.Who.ID, what, request.Action, scope, g.unmetCondition(request), g.Cure(request.Who, request.Action, request.Data, scope))
 }
 
 // Cure says which roles would grant an action, the smallest first, and the command that grants the first one. It is a
