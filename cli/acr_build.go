@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -44,15 +46,15 @@ func (a *acrBuild) Run(c *Call) error {
 	if err := a.localFolder(); err != nil {
 		return err
 	}
-	request, err := a.request(c)
-	if err != nil {
-		return err
-	}
 	source, err := openContext(a.Location, a.File)
 	if err != nil {
 		return err
 	}
 	registry, err := a.path(c)
+	if err != nil {
+		return err
+	}
+	request, err := a.request(c, registry)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (a *acrBuild) localFolder() error {
 }
 
 // request makes the DockerBuildRequest without the sources (api-version 2019-06-01-preview).
-func (a *acrBuild) request(c *Call) (*document.Object, error) {
+func (a *acrBuild) request(c *Call, registry string) (*document.Object, error) {
 	if a.Timeout <= 0 {
 		return nil, usagef("--timeout: %d is no time; give seconds above 0", a.Timeout)
 	}
@@ -121,7 +123,7 @@ func (a *acrBuild) request(c *Call) (*document.Object, error) {
 			return nil, usagef("--image: the name of the image is empty")
 		}
 	}
-	credentials, err := a.credentials(c)
+	credentials, err := a.credentials(c, groupOf(registry))
 	if err != nil {
 		return nil, err
 	}
@@ -145,23 +147,42 @@ func platformOf(text string) (*document.Object, error) {
 }
 
 // credentials says as whom the run works, and as whom at which other registry.
-func (a *acrBuild) credentials(c *Call) (*document.Object, error) {
+func (a *acrBuild) credentials(c *Call, group string) (*document.Object, error) {
 	out := document.New()
 	if a.Identity != "" {
-		out.Set("sourceRegistry", document.New("identity", a.Identity))
+		identity, err := c.runIdentity(a.Identity, group)
+		if err != nil {
+			return nil, err
+		}
+		out.Set("sourceRegistry", document.New("identity", identity))
 	}
 	hosts := document.New()
 	for _, pair := range a.Credential {
-		host, identity, ok := strings.Cut(pair, "=")
-		if !ok || host == "" || identity == "" {
+		host, named, ok := strings.Cut(pair, "=")
+		if !ok || host == "" || named == "" {
 			return nil, usagef("--credential: %q is not of the form HOST=IDENTITY, where the identity is [system] or the name, id or client id of a user-assigned one", pair)
 		}
 		if hosts.Has(host) {
 			return nil, usagef("--credential: %s is given two identities", host)
 		}
+		identity, err := c.runIdentity(named, group)
+		if err != nil {
+			return nil, err
+		}
 		hosts.Set(host, document.New("identity", identity))
 	}
 	return out.SetIf("customRegistries", hosts), nil
+}
+
+var clientID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// runIdentity brings an identity into a form that the server takes: [system], a client id or a resource id. A bare name is
+// that of a user-assigned identity in the registry's group.
+func (c *Call) runIdentity(text, group string) (string, error) {
+	if strings.HasPrefix(text, "[") || clientID.MatchString(text) {
+		return text, nil
+	}
+	return c.registryIdentityID(text, group)
 }
 
 // sendSource packs a folder and uploads it; it gives the path under which a run finds it.
@@ -242,7 +263,13 @@ func (a *acrBuild) watch(c *Call, registry string, run *document.Object) error {
 	running := &registryRun{call: c, path: runPath(registry, id), out: c.Program.Stderr}
 	ended, err := a.toTheEnd(running)
 	if c.ctx.Err() != nil {
-		if cancelErr := running.cancel(); cancelErr != nil {
+		cancelErr := running.cancel()
+		var refused *wire.Error
+		if errors.As(cancelErr, &refused) && refused.Status == http.StatusConflict {
+			c.Warn("the run %s had ended by itself", id)
+			return c.ctx.Err()
+		}
+		if cancelErr != nil {
 			return &wire.Error{Code: "RunGoesOn", Message: fmt.Sprintf("stopped, but the run %s could not be cancelled and goes on: %v", id, cancelErr),
 				Cure: []string{"alvara acr task cancel-run -r " + a.Registry + " --run-id " + id}}
 		}

@@ -106,7 +106,7 @@ func (r *registryRun) follow() error {
 // look shows what the log has got since the last look. complete says that nothing follows, moved that there was something.
 func (r *registryRun) look() (complete, moved bool, err error) {
 	if r.link == "" {
-		if err := r.findLog(); err != nil {
+		if err := r.findLog(); err != nil || r.link == "" {
 			return false, false, err
 		}
 	}
@@ -137,9 +137,12 @@ func (r *registryRun) look() (complete, moved bool, err error) {
 	return complete, r.offset > before, nil
 }
 
-// findLog asks for the log's URL.
+// findLog asks for the log's URL. There is none before the run has written to it.
 func (r *registryRun) findLog() error {
 	answer, err := r.call.arm(http.MethodPost, r.path+"/listLogSasUrl", registryRunsAPI, nil)
+	if missing(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
