@@ -22,8 +22,6 @@ type Packing struct {
 	// Clamp is the latest time that a file may have; later ones become it. The files on disk get the same times, so that a
 	// command sees the same whether the layer was just made or unpacked from its archive.
 	Clamp time.Time
-	// Omit leaves out what is at a name, with all below; nil takes all.
-	Omit func(name string) bool
 }
 
 // Pack writes a folder of changes as a layer's tar stream. The same changes give the same bytes: names are sorted, times
@@ -72,11 +70,7 @@ func (p *packer) folder(name string) error {
 	}
 	slices.Sort(names)
 	for _, base := range names {
-		child := path.Join(name, base)
-		if p.how.Omit != nil && p.how.Omit(child) {
-			continue
-		}
-		if err := p.entry(child); err != nil {
+		if err := p.entry(path.Join(name, base)); err != nil {
 			return err
 		}
 	}

@@ -341,9 +341,6 @@ func (s *Store) Keep(ctx context.Context, upper string, archive io.Writer, how P
 	}
 	name := hex.EncodeToString(plain.Sum(nil))
 	made.DiffID, made.Digest, made.Size = "sha256:"+name, "sha256:"+hex.EncodeToString(packed.sum.Sum(nil)), packed.n
-	if how.Omit != nil { // the folder holds more than the layer
-		return made, nil
-	}
 	lock, err := s.lock(ctx, name, unix.LOCK_EX)
 	if err != nil {
 		return Made{}, err

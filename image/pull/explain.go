@@ -1,0 +1,80 @@
+package pull
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// doing is what was tried, and the role that allows it.
+type doing struct{ verb, role string }
+
+var (
+	pulling = doing{"pull", "AcrPull"}
+	pushing = doing{"push", "AcrPush"}
+)
+
+// explain says of a registry's refusal who was refused what, what the registry said, and what cures it.
+func (r *Registries) explain(ctx context.Context, err error, ref name.Reference, what doing) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if known, ok := resource.AsError(err); ok {
+		return known
+	}
+	host := ref.Context().RegistryStr()
+	var answer *transport.Error
+	if !errors.As(err, &answer) {
+		return resource.Errorf(resource.Unavailable, "RegistryUnreachable", "The registry %s cannot be reached to %s %s: %v", host, what.verb, ref.Name(), err).Because(err)
+	}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return resource.Forbiddenf("RegistryDenied", "%s", r.denied(host, ref, what, said(answer))).Because(err)
+	case http.StatusNotFound:
+		if what == pulling {
+			return resource.NotFoundf("ImageNotFound", "The image %s does not exist: %s", ref.Name(), said(answer)).Because(err)
+		}
+	case http.StatusRequestEntityTooLarge:
+		return resource.Errorf(resource.TooLarge, "ImageTooLarge", "The registry %s refuses to take %s: %s", host, ref.Name(), said(answer)).Because(err)
+	}
+	if answer.StatusCode < 500 && answer.StatusCode != http.StatusTooManyRequests {
+		return resource.Errorf(resource.Conflict, "RegistryRefused", "The registry %s refuses to %s %s (status %d): %s", host, what.verb, ref.Name(), answer.StatusCode, said(answer)).Because(err)
+	}
+	return resource.Errorf(resource.Unavailable, "RegistryUnavailable", "The registry %s fails to %s %s (status %d): %s", host, what.verb, ref.Name(), answer.StatusCode, said(answer)).Because(err)
+}
+
+func (r *Registries) denied(host string, ref name.Reference, what doing, said string) string {
+	c, known := r.Credentials[host]
+	repository := ref.Context().RepositoryStr()
+	switch {
+	case !known:
+		return fmt.Sprintf("The registry %s does not let everybody %s %s, and the build has no credential for it. Give the build an identity for the host (--auth-mode, or credentials with the host) that has %s there. The registry says: %s", host, what.verb, repository, what.role, said)
+	case c.Identity == "":
+		return fmt.Sprintf("The registry %s does not let the user %q %s %s. Check the password and the user's rights. The registry says: %s", host, c.Username, what.verb, repository, said)
+	}
+	return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). Grant it: alvara role assignment create --assignee %s --role %s --scope <id of the registry>. The registry says: %s",
+		r.who(host), what.role, host, repository, r.who(host), what.role, said)
+}
+
+// said is the registry's own message.
+func said(e *transport.Error) string {
+	var parts []string
+	for _, d := range e.Errors {
+		text := d.Message
+		if text == "" {
+			text = string(d.Code)
+		}
+		parts = append(parts, text)
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("status %d", e.StatusCode)
+	}
+	return strings.Join(parts, "; ")
+}
