@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 	"github.com/google/uuid"
 
 	"github.com/alvara-ml/alvara/access"
@@ -122,7 +121,7 @@ func (a tokens) Authenticate(_ context.Context, token, resourceName string) (ide
 	return who, nil
 }
 
-// world is two registries, alpha and beta, over memory, each on a TLS listener of its own, and a directory of people.
+// world is two registries, alpha and beta, over a folder, each on a TLS listener of its own, and a directory of people.
 type world struct {
 	t         *testing.T
 	now       time.Time
@@ -153,7 +152,7 @@ func newWorld(t *testing.T) *world {
 	if w.directory, err = identity.OpenDirectory(st, tenant, clock); err != nil {
 		t.Fatal(err)
 	}
-	if w.engine, err = content.Open(t.Context(), content.Options{Driver: inmemory.New(), Store: st, Clock: clock}); err != nil {
+	if w.engine, err = content.OpenDisk(t.Context(), t.TempDir(), content.Options{Store: st, Clock: clock}); err != nil {
 		t.Fatal(err)
 	}
 	w.server = &Server{
