@@ -47,14 +47,16 @@ type ports struct {
 	Blob     int `json:"blob"`
 	DFS      int `json:"dfs"`
 	Identity int `json:"identity"`
+	Registry int `json:"registry,omitempty"` // with a domain; without one each registry has its own
 }
 
 type listeners struct {
-	main, blob, dfs, identity net.Listener
+	host                                string
+	main, blob, dfs, identity, registry net.Listener // registry only with a domain
 }
 
 func (l *listeners) close() {
-	for _, listener := range []net.Listener{l.main, l.blob, l.dfs, l.identity} {
+	for _, listener := range []net.Listener{l.main, l.blob, l.dfs, l.identity, l.registry} {
 		if listener != nil {
 			_ = listener.Close() // nothing was accepted yet
 		}
@@ -88,12 +90,17 @@ func listen(config *Config) (*listeners, string, error) {
 			port = n
 		}
 	}
-	l := &listeners{}
-	for _, want := range []struct {
+	type want struct {
 		into *net.Listener
 		host string
 		port *int
-	}{{&l.main, host, &port}, {&l.blob, host, &kept.Blob}, {&l.dfs, host, &kept.DFS}, {&l.identity, "127.0.0.1", &kept.Identity}} {
+	}
+	l := &listeners{host: host}
+	wanted := []want{{&l.main, host, &port}, {&l.blob, host, &kept.Blob}, {&l.dfs, host, &kept.DFS}, {&l.identity, "127.0.0.1", &kept.Identity}}
+	if config.Domain != "" {
+		wanted = append(wanted, want{&l.registry, host, &kept.Registry})
+	}
+	for _, want := range wanted {
 		opened, err := net.Listen("tcp", net.JoinHostPort(want.host, strconv.Itoa(*want.port)))
 		if err != nil {
 			l.close()

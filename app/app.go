@@ -18,10 +18,13 @@ import (
 	"github.com/alvara-ml/alvara/dataplane/blob"
 	"github.com/alvara-ml/alvara/dataplane/blob/disk"
 	"github.com/alvara-ml/alvara/dataplane/features"
+	"github.com/alvara-ml/alvara/dataplane/registry"
+	"github.com/alvara-ml/alvara/dataplane/registry/content"
 	"github.com/alvara-ml/alvara/featurestore/online/pebble"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/provider/authorization"
+	"github.com/alvara-ml/alvara/provider/containerregistry"
 	"github.com/alvara-ml/alvara/store/sqlite"
 )
 
@@ -45,14 +48,19 @@ type Server struct {
 	blob      *blob.Server
 	features  *features.Server
 	graph     http.Handler
+	registry  *registry.Server
+	images    *content.Engine
+	taskFiles *taskFiles
 	online    *pebble.Store
 	authority *authority
 
-	listeners *listeners
-	local     *identity.LocalListener
-	servers   []*http.Server
-	closers   []func(context.Context) error // run in reverse
-	stop      context.CancelFunc
+	listeners       *listeners
+	registryCatalog *containerregistry.Catalog
+	registryPorts   *registryPorts
+	local           *identity.LocalListener
+	servers         []*http.Server
+	closers         []func(context.Context) error // run in reverse
+	stop            context.CancelFunc
 }
 
 // Open starts a server and returns when every plane answers. What fails half-way is undone.
@@ -116,7 +124,7 @@ func (s *Server) openStores(ctx context.Context) error {
 		names = append(names, host)
 	}
 	if d := s.config.Domain; d != "" {
-		names = append(names, d, "*."+d, "*.blob."+d, "*.dfs."+d)
+		names = append(names, d, "*."+d, "*.blob."+d, "*.dfs."+d, "*.cr."+d)
 	}
 	s.authority, err = openAuthority(s.config.path("tls"), s.sealer, s.config.Clock, names, ips)
 	return err
@@ -170,16 +178,21 @@ func (s *Server) openIdentity(ctx context.Context) error {
 // serve starts to answer on all listeners, and begins with what was left in the queue.
 func (s *Server) serve(ctx context.Context) error {
 	logger := slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug)
-	for _, plane := range []struct {
+	type plane struct {
 		listener net.Listener
 		handler  http.Handler
 		plain    bool
-	}{
+	}
+	planes := []plane{
 		{s.listeners.main, s.mainHandler(), false},
 		{s.listeners.blob, s.byHost(s.blob.BlobHandler()), false},
 		{s.listeners.dfs, s.byHost(s.blob.DFSHandler()), false},
 		{s.listeners.identity, &identity.ManagedEndpoint{Service: s.tokens, Runs: s.runs, Log: s.config.Log}, true},
-	} {
+	}
+	if s.listeners.registry != nil {
+		planes = append(planes, plane{s.listeners.registry, s.byHost(s.registry.ByHost(s.config.Domain)), false})
+	}
+	for _, plane := range planes {
 		server := &http.Server{Handler: plane.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: logger, TLSConfig: s.authority.config()}
 		listener := plane.listener
 		if !plane.plain {
@@ -192,13 +205,16 @@ func (s *Server) serve(ctx context.Context) error {
 			}
 		}()
 	}
+	s.registryPorts.begin()
 	s.onClose(s.drain)
+	s.onClose(s.registryPorts.shutdown)
 	go func() {
 		if err := s.local.Serve(); err != nil {
 			s.config.Log.Error("local sign-in ended", "error", err)
 		}
 	}()
 	go s.maintain(ctx)
+	go s.collectRegistries(ctx)
 	if err := s.store.Start(ctx); err != nil {
 		return err
 	}

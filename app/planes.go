@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/alvara-ml/alvara/arm"
@@ -17,7 +16,6 @@ import (
 	"github.com/alvara-ml/alvara/dataplane/graph"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
-	"github.com/alvara-ml/alvara/provider/containerregistry"
 	"github.com/alvara-ml/alvara/provider/storage"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
@@ -186,32 +184,6 @@ func (s *Server) cloudMetadata(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the caller has gone away; nobody is left to tell
 }
 
-// registryDeps is what container registries are made with.
-func (s *Server) registryDeps() containerregistry.Deps {
-	return containerregistry.Deps{
-		Sealer: s.sealer,
-		LoginServer: func(name string, port int) string {
-			if s.config.Domain != "" {
-				return name + ".cr." + s.config.Domain
-			}
-			return "127.0.0.1:" + strconv.Itoa(port)
-		},
-		Port: func(context.Context) (int, error) {
-			if s.config.Domain != "" {
-				return 0, nil
-			}
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				return 0, err
-			}
-			port := listener.Addr().(*net.TCPAddr).Port
-			return port, listener.Close()
-		},
-		Usage: func(context.Context, string) (int64, error) { return 0, nil },
-		Drop:  func(context.Context, string) error { return nil },
-	}
-}
-
 // openPlanes makes the planes and wires them to each other.
 func (s *Server) openPlanes(ctx context.Context) error {
 	storageDeps := storage.Deps{Sealer: s.sealer, Endpoints: s.accountEndpoints, Drop: s.objects.Drop}
@@ -223,19 +195,28 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tasks, err := s.secret(ctx, "tasks")
+	if err != nil {
+		return err
+	}
 	s.blob = &blob.Server{
-		Catalog: catalog, Guard: blobGuard{s.guard}, Authenticator: s.verify, Objects: s.objects, DelegationKey: delegation,
+		Catalog: taskCatalog{Catalog: catalog, key: tasks}, Guard: blobGuard{s.guard}, Authenticator: s.verify, Objects: s.objects, DelegationKey: delegation,
 		Lookup: s.directory.Active, KeyUsed: s.recordKey, Domain: s.config.Domain, Authority: s.Endpoints.Authority + "/" + s.Endpoints.Tenant + "/oauth2/authorize",
 		Clock: s.config.Clock, Log: s.config.Log,
 	}
 	s.graph = &graph.Server{Directory: s.directory, Authenticator: s.verify, Guard: s.guard, Audit: s.audit, Clock: s.config.Clock, Log: s.config.Log}
+	s.taskFiles = &taskFiles{key: tasks, endpoint: s.accountEndpoints, handler: s.blob.BlobHandler(), objects: s.objects, clock: s.config.Clock}
+	registryDeps, err := s.openRegistries(ctx)
+	if err != nil {
+		return err
+	}
 	mlDeps, err := s.openFeatureStore(ctx)
 	if err != nil {
 		return err
 	}
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
-	}, s.types(storageDeps, s.registryDeps(), mlDeps), views())
+	}, s.types(storageDeps, registryDeps, mlDeps), views())
 	catalog.Remove = s.manager.Remove
 	return nil
 }

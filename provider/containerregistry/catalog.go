@@ -150,3 +150,14 @@ func (c *Catalog) LoginServers() []string {
 	}
 	return out
 }
+
+// All are the registries that there are, in no order.
+func (c *Catalog) All() []registry.Registry {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := make([]registry.Registry, 0, len(c.registries))
+	for _, r := range c.registries {
+		out = append(out, r.Registry)
+	}
+	return out
+}
