@@ -182,7 +182,5 @@ func (r *Registry) Usage(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.used, nil
+	return s.usage(), nil
 }

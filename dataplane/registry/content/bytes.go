@@ -3,11 +3,11 @@ package content
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/distribution/distribution/v3"
@@ -110,127 +110,69 @@ func (b *bytes) put(ctx context.Context, content []byte) error {
 
 // remove takes a content away. The caller has the gate alone and knows that nothing names it.
 func (b *bytes) remove(ctx context.Context, dgst string) error {
-	link := linksPath + "/sha256/" + encoded(dgst)
-	for _, gone := range []string{link, path.Dir(dataPath(dgst))} {
-		if err := b.driver.Delete(ctx, gone); err != nil && !pathNotFound(err) {
+	link := linksPath + "/sha256/" + encoded(dgst) // a folder, like the other
+	return b.discard(ctx, []string{link, path.Dir(dataPath(dgst))})
+}
+
+// walk finds the contents that are there, even in part, and files that a write has not finished, or never will. What is
+// removed meanwhile is left out.
+func (b *bytes) walk(ctx context.Context) (contents, torn []string, err error) {
+	leaf := func(folder string) error {
+		files, err := b.list(ctx, folder)
+		for _, file := range files {
+			if strings.HasSuffix(file, ".tmp") {
+				torn = append(torn, file)
+			}
+		}
+		contents = append(contents, "sha256:"+path.Base(folder))
+		return err
+	}
+	if err := b.descend(ctx, blobsPath+"/sha256", 2, leaf); err != nil { // two digits, then all of them
+		return nil, nil, err
+	}
+	if err := b.descend(ctx, linksPath+"/sha256", 1, leaf); err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(contents)
+	return slices.Compact(contents), torn, nil
+}
+
+func (b *bytes) descend(ctx context.Context, folder string, depth int, leaf func(folder string) error) error {
+	if depth == 0 {
+		return leaf(folder)
+	}
+	paths, err := b.list(ctx, folder)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := b.descend(ctx, path, depth-1, leaf); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sweep finds the contents that are there, and removes what a write that was cut off left beside them. The caller has
-// the gate alone, so no write is under way.
-func (b *bytes) sweep(ctx context.Context) (contents []string, err error) {
-	var torn []string
-	for _, from := range []string{blobsPath, linksPath} {
-		err := b.driver.Walk(ctx, from, func(info storagedriver.FileInfo) error {
-			folder, name := path.Split(info.Path())
-			switch {
-			case info.IsDir():
-			case strings.HasSuffix(name, ".tmp"):
-				torn = append(torn, info.Path())
-			case name == "data":
-				contents = append(contents, "sha256:"+path.Base(folder))
-			}
-			return nil
-		})
-		if err != nil && !pathNotFound(err) {
-			return nil, err
+// list is the driver's, with nothing in what is not there.
+func (b *bytes) list(ctx context.Context, folder string) ([]string, error) {
+	paths, err := b.driver.List(ctx, folder)
+	if pathNotFound(err) {
+		return nil, nil
+	}
+	return paths, err
+}
+
+// discard removes paths, those that are there.
+func (b *bytes) discard(ctx context.Context, paths []string) error {
+	for _, path := range paths {
+		if err := b.driver.Delete(context.WithoutCancel(ctx), path); err != nil && !pathNotFound(err) {
+			return err
 		}
 	}
-	for _, gone := range torn {
-		if err := b.driver.Delete(ctx, gone); err != nil && !pathNotFound(err) {
-			return nil, err
-		}
-	}
-	return contents, nil
+	return nil
 }
 
 func pathNotFound(err error) bool {
 	var missing storagedriver.PathNotFoundError
 	return errors.As(err, &missing)
-}
-
-// namespace is a part of a driver: everything below prefix. On a file system it also makes renames survive a power
-// failure, which the driver leaves to chance: it syncs files, and only the folder right above a file that it replaces.
-type namespace struct {
-	storagedriver.StorageDriver
-	prefix string
-	root   string // the folder that prefix stands for, "" when there is none
-}
-
-func (n *namespace) GetContent(ctx context.Context, path string) ([]byte, error) {
-	return n.StorageDriver.GetContent(ctx, n.prefix+path)
-}
-
-func (n *namespace) PutContent(ctx context.Context, path string, content []byte) error {
-	if err := n.StorageDriver.PutContent(ctx, n.prefix+path, content); err != nil {
-		return err
-	}
-	return n.sync(path)
-}
-
-func (n *namespace) Reader(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
-	return n.StorageDriver.Reader(ctx, n.prefix+path, offset)
-}
-
-func (n *namespace) Writer(ctx context.Context, path string, append bool) (storagedriver.FileWriter, error) {
-	return n.StorageDriver.Writer(ctx, n.prefix+path, append)
-}
-
-func (n *namespace) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
-	info, err := n.StorageDriver.Stat(ctx, n.prefix+path)
-	if err != nil {
-		return nil, err
-	}
-	return storagedriver.FileInfoInternal{FileInfoFields: storagedriver.FileInfoFields{
-		Path: path, Size: info.Size(), ModTime: info.ModTime(), IsDir: info.IsDir(),
-	}}, nil
-}
-
-func (n *namespace) List(ctx context.Context, path string) ([]string, error) {
-	paths, err := n.StorageDriver.List(ctx, n.prefix+path)
-	for i := range paths {
-		paths[i] = strings.TrimPrefix(paths[i], n.prefix)
-	}
-	return paths, err
-}
-
-func (n *namespace) Move(ctx context.Context, from, to string) error {
-	if err := n.StorageDriver.Move(ctx, n.prefix+from, n.prefix+to); err != nil {
-		return err
-	}
-	return n.sync(to)
-}
-
-func (n *namespace) Delete(ctx context.Context, path string) error {
-	return n.StorageDriver.Delete(ctx, n.prefix+path)
-}
-
-func (n *namespace) Walk(ctx context.Context, path string, fn storagedriver.WalkFn, options ...func(*storagedriver.WalkOptions)) error {
-	return storagedriver.WalkFallback(ctx, n, path, fn, options...)
-}
-
-// sync makes the entries of a path last, from the folder of the file up to the namespace's own and its place in the root.
-func (n *namespace) sync(file string) error {
-	if n.root == "" || strings.Contains(file, "/hashstates/") { // a lost state is computed again
-		return nil
-	}
-	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		if err := syncFolder(filepath.Join(n.root, filepath.FromSlash(folder))); err != nil {
-			return err
-		}
-		if folder == "/" {
-			return syncFolder(filepath.Dir(n.root))
-		}
-	}
-}
-
-func syncFolder(name string) error {
-	folder, err := os.Open(name)
-	if err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -102,18 +102,27 @@ func (s *space) hold(digest string, size, quota int64) error {
 	return nil
 }
 
-// release counts a document that is gone, or was not written.
-func (s *space) release(digest string) {
+// release counts a document that is gone, or was not written, and tells by how many bytes usage fell.
+func (s *space) release(digest string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h, ok := s.held[digest]
 	if !ok {
-		return // counted anew in between
+		return 0 // counted anew in between
 	}
-	if h.count--; h.count == 0 {
-		delete(s.held, digest)
-		s.used -= h.size
+	if h.count--; h.count > 0 {
+		return 0
 	}
+	delete(s.held, digest)
+	s.used -= h.size
+	return h.size
+}
+
+// doubt notes that a change may have been made or not.
+func (s *space) doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stale = true
 }
 
 func (s *space) holds(digest string) bool {
@@ -131,6 +140,12 @@ func (s *space) room(quota int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(quota-s.used, 0)
+}
+
+func (s *space) usage() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.used
 }
 
 // touch notes that a push relies on documents. The caller is in the gate.
@@ -180,9 +195,7 @@ func (r *Registry) settle(ctx context.Context, s *space, fn func(s *space) error
 		}
 		if !raced(err) {
 			if _, known := resource.AsError(err); !known {
-				s.mu.Lock()
-				s.stale = true
-				s.mu.Unlock()
+				s.doubt()
 			}
 			return classed(err)
 		}

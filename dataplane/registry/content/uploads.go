@@ -182,24 +182,39 @@ func (s *space) seize(ctx context.Context, id string) (leave func(), err error) 
 	}
 	working.users++
 	s.mu.Unlock()
-	quit := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if working.users--; working.users == 0 {
-			delete(s.uploads, id)
-		}
-	}
 	patience := time.NewTimer(10 * time.Second)
 	defer patience.Stop()
 	select {
 	case working.busy <- struct{}{}:
-		return func() { <-working.busy; quit() }, nil
+		return func() { <-working.busy; s.quit(id, working) }, nil
 	case <-ctx.Done():
-		quit()
+		s.quit(id, working)
 		return nil, ctx.Err()
 	case <-patience.C:
-		quit()
+		s.quit(id, working)
 		return nil, resource.Conflictf("BLOB_UPLOAD_INVALID", "another request is writing to the upload %q; wait for it to end.", id)
+	}
+}
+
+// grab is seize without waiting.
+func (s *space) grab(id string) (leave func(), free bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, busy := s.uploads[id]; busy {
+		return nil, false
+	}
+	working := &session{busy: make(chan struct{}, 1), users: 1}
+	working.busy <- struct{}{}
+	s.uploads[id] = working
+	return func() { <-working.busy; s.quit(id, working) }, true
+}
+
+// quit is the end of somebody's interest in an upload.
+func (s *space) quit(id string, working *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if working.users--; working.users == 0 {
+		delete(s.uploads, id)
 	}
 }
 
