@@ -71,7 +71,7 @@ type blobGuard struct{ guard *guard.Guard }
 
 func (g blobGuard) Check(ctx context.Context, a blob.Access) error {
 	return g.guard.Check(ctx, guard.Request{
-		Who: a.Who, Action: a.Action, Data: a.Data, Scopes: a.Scopes, Plane: "blob", Target: a.Target, RequestID: a.RequestID, Client: a.Client,
+		Who: a.Who, Action: a.Action, Data: a.Data, Scopes: a.Scopes, Plane: "blob", Target: a.Target, RequestID: a.RequestID, Client: a.Client, Attributes: a.Attributes,
 	})
 }
 

@@ -142,6 +142,11 @@ func (q *request) prefix() string {
 // decide answers one need: the SAS must carry it, and the principal must hold it now.
 func (s *Server) decide(ctx context.Context, q *request, who subject, n need, container Container, path string) error {
 	access := Access{Who: who.principal, Data: n.data, RequestID: q.id, Client: q.client()}
+	account := container.Account
+	if n.on == onAccount {
+		account = q.account.Name
+	}
+	access.Attributes = attributes(n.on, account, container, path)
 	switch n.on {
 	case onAccount:
 		access.Scopes = append(access.Scopes, q.account.ID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -53,6 +54,8 @@ type Access struct {
 	Target    string        // container and path of the object, "" for accounts
 	RequestID string
 	Client    string // the caller's address
+
+	Attributes condition.Attributes // what conditions on role assignments may ask about
 }
 
 // Guard decides and records. Check returns nil, or an Error of kind Forbidden whose message says which action is

@@ -34,7 +34,8 @@ func (d Door) enter(ctx context.Context, account, container, path, action string
 	if err != nil {
 		return Container{}, err
 	}
-	access := Access{Who: d.who, Action: action, Data: true, Scopes: s.scopesOf(c, path), Target: c.Name + "/" + path, RequestID: d.requestID}
+	access := Access{Who: d.who, Action: action, Data: true, Scopes: s.scopesOf(c, path), Target: c.Name + "/" + path, RequestID: d.requestID,
+		Attributes: attributes(onPath, found.Name, c, path)}
 	if err := s.Guard.Check(ctx, access); err != nil {
 		return Container{}, err
 	}
