@@ -1,6 +1,7 @@
-// Package machinelearning provides the Microsoft.MachineLearningServices namespace as resources: feature stores
-// (workspaces of kind FeatureStore), their datastores, connections, entities, feature sets and materialization jobs. It
-// owns what they mean and who may do what; computing features is the affair of package featurestore and its engines.
+// Package machinelearning provides the Microsoft.MachineLearningServices namespace as resources: workspaces of the kind
+// Default and feature stores (workspaces of kind FeatureStore), their datastores, connections, entities, feature sets and
+// materialization jobs. It owns what they mean and who may do what; computing features is the affair of package
+// featurestore and its engines.
 package machinelearning
 
 import (

@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/resource"
@@ -25,12 +22,6 @@ const (
 	assignmentType     resource.Type = "Microsoft.Authorization/roleAssignments"
 )
 
-// The roles that the materialization identity holds (FS-08).
-const (
-	dataScientist   = "f6c7c914-8db3-469d-8ca1-694a8f32e121" // AzureML Data Scientist
-	blobContributor = "ba92f5b4-2d11-453d-a403-e96b0029c9fe" // Storage Blob Data Contributor
-)
-
 // dependents names what a store needs and does not have yet, by ids that follow from the store's own.
 type dependents struct {
 	storage, container, vault, insights, logs, registry, identity resource.ID
@@ -45,24 +36,7 @@ func complete(p Workspace) bool {
 
 // plan works out what must be provisioned for a store.
 func plan(r *arm.Resource[Workspace]) dependents {
-	sum := sha256.Sum256([]byte(r.ID.Key()))
-	tail := hex.EncodeToString(sum[:])[:10]
-	short := strings.ToLower(strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
-			return c
-		}
-		return -1
-	}, r.ID.Name()))
-	short = short[:min(len(short), 12)]
-	if short == "" || short[0] < 'a' {
-		short = "fs" + short[:min(len(short), 10)]
-	}
-	group, p := r.ID.GroupID(), r.Properties
-	d := dependents{logs: group.Child(string(logAnalyticsType), short+"logs"+tail)}
-	d.storage, d.newStorage = given(p.StorageAccount, group.Child(string(storageAccountType), short+tail))
-	d.vault, d.newVault = given(p.KeyVault, group.Child(string(vaultType), short+"kv"+tail))
-	d.insights, d.newInsights = given(p.ApplicationInsights, group.Child(string(insightsType), short+"insights"+tail))
-	d.registry, d.newRegistry = given(p.ContainerRegistry, group.Child(string(registryType), short+"cr"+tail))
+	d, p := associated(r), r.Properties
 	target := ""
 	if p.OfflineStore != nil {
 		target = p.OfflineStore.Target
@@ -71,8 +45,38 @@ func plan(r *arm.Resource[Workspace]) dependents {
 	if target != "" && p.StorageAccount == "" { // the container brings its account along
 		d.storage, d.newStorage = d.container.Parent().Parent(), false
 	}
-	d.identity, d.newIdentity = given(materializationIdentityOf(r), group.Child(string(arm.UserAssignedIdentities), "materialization-"+short+"-"+tail))
+	tail, short := tailAndShort(r.ID)
+	d.identity, d.newIdentity = given(materializationIdentityOf(r), r.ID.GroupID().Child(string(arm.UserAssignedIdentities), "materialization-"+short+"-"+tail))
 	return d
+}
+
+// associated names the resources that every workspace works with, by ids that follow from its own.
+func associated(r *arm.Resource[Workspace]) dependents {
+	tail, short := tailAndShort(r.ID)
+	group, p := r.ID.GroupID(), r.Properties
+	d := dependents{logs: group.Child(string(logAnalyticsType), short+"logs"+tail)}
+	d.storage, d.newStorage = given(p.StorageAccount, group.Child(string(storageAccountType), short+tail))
+	d.vault, d.newVault = given(p.KeyVault, group.Child(string(vaultType), short+"kv"+tail))
+	d.insights, d.newInsights = given(p.ApplicationInsights, group.Child(string(insightsType), short+"insights"+tail))
+	d.registry, d.newRegistry = given(p.ContainerRegistry, group.Child(string(registryType), short+"cr"+tail))
+	return d
+}
+
+// tailAndShort give what the names of a workspace's resources are made of: a part of its hash, and the beginning of its name.
+func tailAndShort(id resource.ID) (tail, short string) {
+	sum := sha256.Sum256([]byte(id.Key()))
+	tail = hex.EncodeToString(sum[:])[:10]
+	short = strings.ToLower(strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return -1
+	}, id.Name()))
+	short = short[:min(len(short), 12)]
+	if short == "" || short[0] < 'a' {
+		short = "fs" + short[:min(len(short), 10)]
+	}
+	return tail, short
 }
 
 func given(text string, otherwise resource.ID) (resource.ID, bool) {
@@ -98,13 +102,10 @@ func materializationIdentityOf(r *arm.Resource[Workspace]) string {
 
 // linkedOfStore: whoever creates a store needs the right to write each thing that is provisioned for it (FS-04), to
 // assign the identity that it brings along, and to assign roles on the store (FS-03).
-func linkedOfStore(_ context.Context, change *arm.Change[Workspace]) ([]arm.Requirement, error) {
-	if !strings.EqualFold(change.Next.Kind, FeatureStoreKind) && (change.Prev == nil || !strings.EqualFold(change.Prev.Kind, FeatureStoreKind)) {
-		return nil, nil
-	}
+func linkedOfStore(change *arm.Change[Workspace]) ([]arm.Requirement, error) {
 	sketch := *change.Next
 	if change.Prev != nil {
-		keepStore(&sketch.Properties, change.Prev.Properties)
+		keep(&sketch.Properties, change.Prev.Properties)
 		if sketch.Identity == nil {
 			sketch.Identity = change.Prev.Identity
 		}
@@ -132,36 +133,22 @@ func linkedOfStore(_ context.Context, change *arm.Change[Workspace]) ([]arm.Requ
 	return out, nil
 }
 
-// provision makes what the store needs, as the caller and through the resource manager's own door. It may run again.
-func (d Deps) provision(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace]) ([]store.Op, error) {
+// provisionStore makes what the store needs, as the caller and through the resource manager's own door. It may run again.
+func provisionStore(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace]) ([]store.Op, error) {
 	p, needs := &r.Properties, plan(r)
-	base := map[string]any{"location": r.Location, "properties": map[string]any{}}
-	make := func(new bool, id resource.ID, body map[string]any) error {
-		if !new {
-			return nil
-		}
-		_, err := call.Manager.Do(ctx, call, call.Who, "PUT", id.String(), body)
-		return err
+	if err := provisionAssociated(ctx, call, r, needs, true); err != nil {
+		return nil, err
 	}
-	steps := []func() error{
-		func() error {
-			return make(needs.newStorage, needs.storage, map[string]any{"location": r.Location, "kind": "StorageV2", "sku": map[string]any{"name": "Standard_LRS"}, "properties": map[string]any{"isHnsEnabled": true}})
-		},
-		func() error { return make(needs.newContainer, needs.container, map[string]any{}) },
-		func() error { return make(needs.newInsights, needs.logs, base) },
-		func() error {
-			return make(needs.newInsights, needs.insights, map[string]any{"location": r.Location, "kind": "web", "properties": map[string]any{"Application_Type": "web", "WorkspaceResourceId": needs.logs.String()}})
-		},
-		func() error {
-			return make(needs.newVault, needs.vault, map[string]any{"location": r.Location, "properties": map[string]any{"tenantId": call.Manager.Tenant, "sku": map[string]any{"family": "A", "name": "standard"}, "enableRbacAuthorization": true}})
-		},
-		func() error {
-			return make(needs.newRegistry, needs.registry, map[string]any{"location": r.Location, "sku": map[string]any{"name": "Basic"}, "properties": map[string]any{"adminUserEnabled": false}})
-		},
-		func() error { return make(needs.newIdentity, needs.identity, map[string]any{"location": r.Location}) },
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
+	for _, step := range []struct {
+		wanted bool
+		id     resource.ID
+		body   map[string]any
+	}{
+		{needs.newContainer, needs.container, map[string]any{}},
+		{needs.newRegistry, needs.registry, map[string]any{"location": r.Location, "sku": map[string]any{"name": "Basic"}, "properties": map[string]any{"adminUserEnabled": false}}},
+		{needs.newIdentity, needs.identity, map[string]any{"location": r.Location}},
+	} {
+		if err := provisionOne(ctx, call, step.wanted, step.id, step.body); err != nil {
 			return nil, err
 		}
 	}
@@ -181,10 +168,37 @@ func (d Deps) provision(ctx context.Context, call *arm.Call, r *arm.Resource[Wor
 		p.WorkspaceID = newWorkspaceID()
 	}
 	p.FeatureStoreSettings.OfflineStoreConnectionName = "OfflineStoreConnection"
-	if p.MissingGrants, err = grantRoles(ctx, call, r.ID, needs, who.PrincipalID); err != nil {
+	if p.MissingGrants, err = giveRoles(ctx, call, who.PrincipalID, []grant{{dataScientist, r.ID}, {blobContributor, needs.container}}); err != nil {
 		return nil, err
 	}
 	return storeChildren(r, needs)
+}
+
+// provisionAssociated makes the storage account, the component for insights and the vault that a workspace brings none of.
+func provisionAssociated(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace], needs dependents, hierarchical bool) error {
+	for _, step := range []struct {
+		wanted bool
+		id     resource.ID
+		body   map[string]any
+	}{
+		{needs.newStorage, needs.storage, map[string]any{"location": r.Location, "kind": "StorageV2", "sku": map[string]any{"name": "Standard_LRS"}, "properties": map[string]any{"isHnsEnabled": hierarchical}}},
+		{needs.newInsights, needs.logs, map[string]any{"location": r.Location, "properties": map[string]any{}}},
+		{needs.newInsights, needs.insights, map[string]any{"location": r.Location, "kind": "web", "properties": map[string]any{"Application_Type": "web", "WorkspaceResourceId": needs.logs.String()}}},
+		{needs.newVault, needs.vault, map[string]any{"location": r.Location, "properties": map[string]any{"tenantId": call.Manager.Tenant, "sku": map[string]any{"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}},
+	} {
+		if err := provisionOne(ctx, call, step.wanted, step.id, step.body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func provisionOne(ctx context.Context, call *arm.Call, wanted bool, id resource.ID, body map[string]any) error {
+	if !wanted {
+		return nil
+	}
+	_, err := call.Manager.Do(ctx, call, call.Who, "PUT", id.String(), body)
+	return err
 }
 
 // carry puts the materialization identity among the store's own identities, where clients look for it.
@@ -203,32 +217,6 @@ func carry(r *arm.Resource[Workspace], id resource.ID, who arm.UserAssignedEntry
 		r.Identity.UserAssigned = map[string]*arm.UserAssignedEntry{}
 	}
 	r.Identity.Type, r.Identity.UserAssigned[id.String()] = kind, &who
-}
-
-// grantRoles gives the materialization identity its roles. Where the creator may not assign one, the store says what is
-// missing; a job then fails with that reason until somebody grants it (FS-08).
-func grantRoles(ctx context.Context, call *arm.Call, id resource.ID, needs dependents, principal string) ([]string, error) {
-	var missing []string
-	for _, grant := range []struct {
-		role, name string
-		scope      resource.ID
-	}{{dataScientist, "AzureML Data Scientist", id}, {blobContributor, "Storage Blob Data Contributor", needs.container}} {
-		name := uuid.NewSHA1(uuid.NameSpaceURL, []byte(grant.scope.Key()+"|"+grant.role+"|"+principal)).String()
-		_, err := call.Manager.Do(ctx, call, call.Who, "PUT", grant.scope.Extension(string(assignmentType), name).String(), map[string]any{
-			"properties": map[string]any{"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + grant.role, "principalId": principal, "principalType": "ServicePrincipal"},
-		})
-		if e, ok := resource.AsError(err); ok && e.Code == "RoleAssignmentExists" {
-			continue
-		}
-		if resource.KindOf(err) == resource.Forbidden {
-			missing = append(missing, fmt.Sprintf("%s on %s", grant.name, grant.scope))
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	return missing, nil
 }
 
 // storeChildren makes the store's default datastore and the connection that clients read its offline store from. They

@@ -10,10 +10,14 @@ import (
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
 )
 
-// FeatureStoreKind is the kind of the workspaces that are feature stores.
-const FeatureStoreKind = "FeatureStore"
+// The kinds of workspaces. Those in which one trains and serves are of the kind Default.
+const (
+	DefaultKind      = "Default"
+	FeatureStoreKind = "FeatureStore"
+)
 
 // Workspace is the properties of a workspace.
 type Workspace struct {
@@ -26,6 +30,11 @@ type Workspace struct {
 	PrimaryUserAssignedIdentity string                `json:"primaryUserAssignedIdentity,omitempty"`
 	PublicNetworkAccess         string                `json:"publicNetworkAccess,omitempty"`
 	HBIWorkspace                bool                  `json:"hbiWorkspace"`
+	V1LegacyMode                bool                  `json:"v1LegacyMode"`
+	SystemDatastoresAuthMode    string                `json:"systemDatastoresAuthMode,omitempty"`
+	ImageBuildCompute           string                `json:"imageBuildCompute,omitempty"`
+	Encryption                  *Encryption           `json:"encryption,omitempty"`
+	ManagedNetwork              *ManagedNetwork       `json:"managedNetwork,omitempty"`
 	FeatureStoreSettings        *FeatureStoreSettings `json:"featureStoreSettings,omitempty"`
 	WorkspaceID                 string                `json:"workspaceId,omitempty"`
 	TenantID                    string                `json:"tenantId,omitempty"`
@@ -36,7 +45,8 @@ type Workspace struct {
 	OfflineStore            *StoreTarget             `json:"offlineStore,omitempty"`
 	OnlineStore             *StoreTarget             `json:"onlineStore,omitempty"`
 	MaterializationIdentity *MaterializationIdentity `json:"materializationIdentity,omitempty"`
-	// MissingGrants are the roles that the materialization identity still needs and that the creator could not give.
+	// MissingGrants are the roles that the materialization identity, or the workspace's own, still needs and that the creator
+	// could not give.
 	MissingGrants []string `json:"missingGrants,omitempty"`
 }
 
@@ -65,28 +75,66 @@ type MaterializationIdentity struct {
 	PrincipalID string `json:"principalId,omitempty"`
 }
 
+// Encryption is asked for with customer-managed keys, which are not offered yet.
+type Encryption struct {
+	Status string `json:"status"`
+}
+
+// ManagedNetwork is asked for where a workspace is to have a network of its own, which is not offered.
+type ManagedNetwork struct {
+	IsolationMode string `json:"isolationMode"`
+}
+
 // Workspaces declares workspaces. A feature store has permissions of its own, workspaces/featurestores/… (FS-09).
 func (d Deps) Workspaces() arm.Type {
 	return arm.Define(arm.Spec[Workspace]{
 		Type: workspaceType, Tracked: true, Identities: true, Created: 200, APIVersions: apiVersions,
 		Name: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,32}$`), NameRule: "1 to 33 letters, digits, '_' or '-', beginning with a letter or digit",
 		Permission: workspacePermission, Kinds: []string{FeatureStoreKind},
-		Linked:    linkedOfStore,
-		Validate:  validateStore,
-		Provision: d.provision,
+		Linked: func(_ context.Context, change *arm.Change[Workspace]) ([]arm.Requirement, error) {
+			if isStore(change.Next, change.Prev) {
+				return linkedOfStore(change)
+			}
+			return linkedOfWorkspace(change)
+		},
+		Validate: validate,
+		Provision: func(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace]) ([]store.Op, error) {
+			if isStore(r, nil) {
+				return provisionStore(ctx, call, r)
+			}
+			return provisionWorkspace(ctx, call, r)
+		},
 		NeedsProvision: func(change *arm.Change[Workspace]) bool {
-			return change.Prev == nil || !complete(change.Next.Properties) || storeChanged(change.Next.Properties, change.Prev.Properties)
+			switch {
+			case change.Prev == nil:
+				return true
+			case isStore(change.Next, change.Prev):
+				return !complete(change.Next.Properties) || storeChanged(change.Next.Properties, change.Prev.Properties)
+			}
+			return workspaceChanged(change.Next, change.Prev)
 		},
 		Listed: func(call *arm.Call) (func(*arm.Resource[Workspace]) bool, error) {
 			kind := call.QueryValue("kind")
 			return func(r *arm.Resource[Workspace]) bool { return kind == "" || strings.EqualFold(kind, r.Kind) }, nil
 		},
-		References: referencesOfStore,
+		References: referencesOfWorkspace,
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Workspace]) {
 			r.Properties.DiscoveryURL = d.DiscoveryURL
 		},
-		Actions: []arm.Action[Workspace]{{Name: "listStorageAccountKeys", Run: refuseKeys}},
+		Actions: []arm.Action[Workspace]{
+			{Name: "listStorageAccountKeys", Run: refuseKeys}, {Name: "listKeys", Run: refuseKeys},
+			{Name: "resyncKeys", Permission: string(workspaceType) + "/resynckeys/action", Run: resyncKeys},
+			{Name: "diagnose", Permission: string(workspaceType) + "/diagnose/read", Run: diagnose},
+		},
 	})
+}
+
+// isStore tells feature stores from other workspaces; the kind of one that is there already counts.
+func isStore(next, prev *arm.Resource[Workspace]) bool {
+	if prev != nil {
+		next = prev
+	}
+	return strings.EqualFold(next.Kind, FeatureStoreKind)
 }
 
 func workspacePermission(verb arm.Verb, next, prev *arm.Resource[Workspace]) string {
@@ -103,7 +151,7 @@ func workspacePermission(verb arm.Verb, next, prev *arm.Resource[Workspace]) str
 	return string(workspaceType) + "/" + string(verb)
 }
 
-func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
+func validate(ctx context.Context, change *arm.Change[Workspace]) error {
 	p := &change.Next.Properties
 	if change.Prev != nil {
 		if change.Next.Kind == "" {
@@ -112,18 +160,47 @@ func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
 		if !strings.EqualFold(change.Next.Kind, change.Prev.Kind) {
 			return resource.Invalidf("WorkspaceKindImmutable", "kind is %q and the workspace was created as %q; it cannot be changed", change.Next.Kind, change.Prev.Kind).At("kind")
 		}
-		keepStore(p, change.Prev.Properties)
+		keep(p, change.Prev.Properties)
 	} else {
 		p.WorkspaceID, p.MissingGrants = "", nil
 	}
-	p.DiscoveryURL = ""
+	p.DiscoveryURL, p.TenantID = "", change.Manager.Tenant
+	if err := refuseNotOffered(p); err != nil {
+		return err
+	}
+	switch {
+	case strings.EqualFold(change.Next.Kind, FeatureStoreKind):
+		change.Next.Kind = FeatureStoreKind
+		return validateStore(ctx, change)
+	case change.Next.Kind == "" || strings.EqualFold(change.Next.Kind, DefaultKind):
+		change.Next.Kind = DefaultKind
+		return validateWorkspace(ctx, change)
+	}
+	return resource.Errorf(resource.Unsupported, "WorkspaceKindNotSupported", "kind is %q; this version offers workspaces of the kinds %s and %s", change.Next.Kind, DefaultKind, FeatureStoreKind).At("kind")
+}
+
+// refuseNotOffered refuses by name what would be promised and not kept.
+func refuseNotOffered(p *Workspace) error {
+	refusal := func(field, why string) error {
+		return resource.Errorf(resource.Unsupported, "NotSupported", "%s: %s", field, why).At(field)
+	}
+	switch {
+	case p.Encryption != nil && !strings.EqualFold(p.Encryption.Status, "Disabled"):
+		return refusal("properties.encryption", "customer-managed keys are not offered yet; leave the field out")
+	case p.ManagedNetwork != nil && !strings.EqualFold(p.ManagedNetwork.IsolationMode, "Disabled"):
+		return refusal("properties.managedNetwork", "workspaces have no networks of their own here; leave the field out, or set isolationMode to Disabled")
+	case p.ImageBuildCompute != "":
+		return refusal("properties.imageBuildCompute", "images are built as tasks of the workspace's registry, on no compute; leave the field out")
+	}
+	p.Encryption, p.ManagedNetwork = nil, nil
+	return nil
+}
+
+func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
+	p := &change.Next.Properties
 	if m := p.MaterializationIdentity; m != nil { // who it is, is not the caller's to say
 		p.MaterializationIdentity = identified(m, change.Prev)
 	}
-	if !strings.EqualFold(change.Next.Kind, FeatureStoreKind) {
-		return resource.Errorf(resource.Unsupported, "WorkspaceKindNotSupported", "kind is %q; this version offers workspaces of the kind %s", change.Next.Kind, FeatureStoreKind).At("kind")
-	}
-	change.Next.Kind = FeatureStoreKind
 	if err := checkTargets(ctx, change); err != nil {
 		return err
 	}
@@ -134,7 +211,6 @@ func validateStore(ctx context.Context, change *arm.Change[Workspace]) error {
 			return resource.Invalidf("UserError", "The offline store or the materialization identity cannot be changed while the feature set %s has materialization enabled; disable it there first.", set).At("properties.offlineStore")
 		}
 	}
-	p.TenantID = change.Manager.Tenant
 	if p.PublicNetworkAccess == "" {
 		p.PublicNetworkAccess = "Enabled"
 	}
@@ -160,11 +236,11 @@ func identified(m *MaterializationIdentity, prev *arm.Resource[Workspace]) *Mate
 	return &MaterializationIdentity{ResourceID: m.ResourceID}
 }
 
-// keepStore carries over what an update does not say.
-func keepStore(next *Workspace, prev Workspace) {
+// keep carries over what an update does not say.
+func keep(next *Workspace, prev Workspace) {
 	for _, pair := range [][2]*string{
 		{&next.StorageAccount, &prev.StorageAccount}, {&next.KeyVault, &prev.KeyVault}, {&next.ApplicationInsights, &prev.ApplicationInsights},
-		{&next.ContainerRegistry, &prev.ContainerRegistry},
+		{&next.ContainerRegistry, &prev.ContainerRegistry}, {&next.PrimaryUserAssignedIdentity, &prev.PrimaryUserAssignedIdentity},
 	} {
 		if *pair[0] == "" {
 			*pair[0] = *pair[1]
@@ -197,6 +273,7 @@ func checkTargets(ctx context.Context, change *arm.Change[Workspace]) error {
 		{"properties.keyVault", &p.KeyVault, vaultType},
 		{"properties.applicationInsights", &p.ApplicationInsights, insightsType},
 		{"properties.containerRegistry", &p.ContainerRegistry, registryType},
+		{"properties.primaryUserAssignedIdentity", &p.PrimaryUserAssignedIdentity, arm.UserAssignedIdentities},
 	}
 	if p.OfflineStore != nil {
 		checks = append(checks, struct {
@@ -269,9 +346,9 @@ func materializing(ctx context.Context, change *arm.Change[Workspace]) (string, 
 	return "", nil
 }
 
-func referencesOfStore(_ *arm.Call, r *arm.Resource[Workspace]) []resource.ID {
+func referencesOfWorkspace(_ *arm.Call, r *arm.Resource[Workspace]) []resource.ID {
 	p := r.Properties
-	texts := []string{p.StorageAccount, p.KeyVault, p.ApplicationInsights, p.ContainerRegistry}
+	texts := []string{p.StorageAccount, p.KeyVault, p.ApplicationInsights, p.ContainerRegistry, p.PrimaryUserAssignedIdentity}
 	if p.OfflineStore != nil {
 		texts = append(texts, p.OfflineStore.Target)
 	}
@@ -285,10 +362,6 @@ func referencesOfStore(_ *arm.Call, r *arm.Resource[Workspace]) []resource.ID {
 		}
 	}
 	return out
-}
-
-func refuseKeys(_ context.Context, _ *arm.Call, r *arm.Resource[Workspace]) (any, error) {
-	return nil, resource.Forbiddenf("KeyBasedAuthenticationNotPermitted", "The storage of '%s' is used by identity; the store holds no keys to give.", r.ID)
 }
 
 // newWorkspaceID makes the id by which a store's own container is called.

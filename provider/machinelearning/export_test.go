@@ -1,0 +1,4 @@
+package machinelearning
+
+// EnsureRegistry lets the tests be the operation that needs a registry.
+var EnsureRegistry = ensureRegistry
