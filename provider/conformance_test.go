@@ -45,6 +45,11 @@ func examples(w *world) map[string]struct {
 	add(account+"/blobServices/default/containers/data", map[string]any{})
 	add(group+"/providers/Microsoft.KeyVault/vaults/vault", located)
 	add(group+"/providers/Microsoft.ContainerRegistry/registries/registry", map[string]any{"location": "local", "sku": map[string]any{"name": "Basic"}})
+	run := w.must("POST", group+"/providers/Microsoft.ContainerRegistry/registries/registry/scheduleRun", map[string]any{
+		"type": "DockerBuildRequest", "dockerFilePath": "Dockerfile", "sourceLocation": "source/context.tar.gz", "isPushEnabled": false,
+		"platform": map[string]any{"os": "Linux"}, "credentials": map[string]any{"sourceRegistry": map[string]any{"loginMode": "None"}},
+	})
+	add(run.text("id"), nil)
 	add(group+"/providers/Microsoft.Insights/components/insights", located)
 	add(group+"/providers/Microsoft.OperationalInsights/workspaces/logs", located)
 	add(fs, map[string]any{"kind": "FeatureStore"})
@@ -117,11 +122,18 @@ func TestEveryType(t *testing.T) {
 			}
 		})
 	}
+	const registry = group + "/providers/Microsoft.ContainerRegistry/registries/registry"
 	for _, action := range []struct{ path, action string }{
 		{setVersion + "/backfill", ml + "featuresets/action"}, {fs + "/datastores/ds/listSecrets", ml + "datastores/listSecrets/action"},
 		{fs + "/connections/conn/listsecrets", ml + "connections/listsecrets/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/listKeys", "Microsoft.Storage/storageAccounts/listKeys/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/regenerateKey", "Microsoft.Storage/storageAccounts/regeneratekey/action"},
+		{registry + "/listCredentials", "Microsoft.ContainerRegistry/registries/listCredentials/action"},
+		{registry + "/regenerateCredential", "Microsoft.ContainerRegistry/registries/regenerateCredential/action"},
+		{registry + "/listBuildSourceUploadUrl", "Microsoft.ContainerRegistry/registries/listBuildSourceUploadUrl/action"},
+		{registry + "/scheduleRun", "Microsoft.ContainerRegistry/registries/scheduleRun/action"},
+		{registry + "/runs/cr1/listLogSasUrl", "Microsoft.ContainerRegistry/registries/runs/listLogSasUrl/action"},
+		{registry + "/runs/cr1/cancel", "Microsoft.ContainerRegistry/registries/runs/cancel/action"},
 	} {
 		refused(t, action.path, w.as(stranger, "POST", action.path, nil), 403, "AuthorizationFailed", action.action)
 	}

@@ -188,6 +188,16 @@ func openWorld(t testing.TB, st store.Store) *world {
 		Port:        func(context.Context) (int, error) { return 50000 + int(port.Add(1)), nil },
 		Usage:       func(context.Context, string) (int64, error) { return 0, nil },
 		Drop:        func(_ context.Context, key string) error { return w.drop(key) },
+		Source: func(context.Context, string) (string, string, error) {
+			return "https://blob/source/context.tar.gz", "source/context.tar.gz", nil
+		},
+		ReadSource: func(_ context.Context, _, path string, _ time.Duration) (string, error) {
+			return "https://blob/" + path, nil
+		},
+		OpenLog:   func(context.Context, string, string) (containerregistry.Log, error) { return silence{}, nil },
+		LogLink:   func(_ context.Context, key, run string) (string, error) { return "https://blob/" + key + "/" + run, nil },
+		ForgetRun: func(context.Context, string, string, string) error { return nil },
+		Cancel:    func(resource.ID) {},
 	}
 	w.types = append(append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
@@ -222,6 +232,13 @@ func openWorld(t testing.TB, st store.Store) *world {
 	check(err)
 	return w
 }
+
+// silence is the log of a run that nobody reads.
+type silence struct{}
+
+func (silence) Write(string)          {}
+func (silence) Complete(string) error { return nil }
+func (silence) Close() error          { return nil }
 
 func (w *world) drop(what string) error {
 	w.mu.Lock()

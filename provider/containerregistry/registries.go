@@ -68,6 +68,8 @@ func (d Deps) Registries() arm.Type {
 			{Name: "listCredentials", Run: d.listCredentials},
 			{Name: "regenerateCredential", Run: d.regenerateCredential},
 			{Name: "listUsages", Method: "GET", Permission: string(registryType) + "/listUsages/read", Run: d.listUsages},
+			{Name: "listBuildSourceUploadUrl", Run: d.uploadURL},
+			{Name: "scheduleRun", Run: d.schedule},
 		},
 	})
 }
@@ -135,8 +137,9 @@ func (d Deps) present(_ context.Context, _ *arm.Call, r *arm.Resource[Registry])
 	r.Properties.Own = nil
 }
 
-// deleted forgets what the registry held.
+// deleted ends the runs, whose documents went with the registry's, and forgets what the registry held.
 func (d Deps) deleted(ctx context.Context, r *arm.Resource[Registry]) error {
+	d.stop(r.ID)
 	if r.Properties.Own == nil {
 		return nil
 	}
