@@ -102,7 +102,7 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	}
 	s.store.Work(machinelearning.MaterializeJob, s.config.Jobs, materializer.Run)
 	return machinelearning.Deps{
-		Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
+		Sealer: s.sealer, Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
 		DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",
 		DropOnline: func(ctx context.Context, version resource.ID) error {
 			err := s.online.DropTable(ctx, version.Key())

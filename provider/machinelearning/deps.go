@@ -32,6 +32,8 @@ var apiVersions = []string{"2025-06-01", "2024-10-01", "2024-04-01", "2023-10-01
 
 // Deps is what the namespace works with.
 type Deps struct {
+	// Sealer seals what connections keep secret.
+	Sealer identity.Sealer
 	// Read reads a small file of a storage container as somebody, through the blob plane's door.
 	Read func(ctx context.Context, who identity.Principal, account, container, path string) ([]byte, error)
 	// List names the files of a storage container below a prefix, as somebody.

@@ -97,7 +97,7 @@ func newWorld(t testing.TB) *world {
 		accounts.Accounts(), storage.Services(), accounts.Containers(), keyvault.Vaults(), insights.Components(), operationalinsights.Workspaces(),
 		// What a workspace needs of a registry: to be there, to have its name alone, and to say whether its admin user is enabled.
 		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true}),
-	}, machinelearning.Deps{DiscoveryURL: "https://discovery"}.Types()...)
+	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery"}.Types()...)
 	w.manager = arm.New(arm.Config{
 		Store: w.store, Guard: &guard.Guard{Access: live, Audit: silent{}, Clock: time.Now}, Authenticator: w, Identities: w.directory,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,
