@@ -19,7 +19,12 @@ type Runner interface {
 
 // Command is what a Runner runs.
 type Command struct {
-	Root    string   // the root file system, writable, on this machine; absolute
+	// Root is the root file system, writable, on this machine; absolute. With Lower it is an empty folder, and the root is
+	// the layers of Lower (the topmost first) with Upper taking the changes and Work as overlays need it.
+	Root        string
+	Lower       []string
+	Upper, Work string
+
 	Args    []string // the program and its arguments; looked up in the PATH of Env below Root
 	Env     []string // the whole environment
 	Dir     string   // working folder below Root; exists

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -68,16 +70,57 @@ func (c *Changes) Folder(name string, a Attributes) error {
 	default:
 		a = info.Attributes // it is there; the layer repeats it
 	}
-	if _, err := c.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
-		if err := c.root.Mkdir(name, 0o700); err != nil {
+	own, err := c.root.Lstat(name)
+	if err == nil && own.IsDir() {
+		c.made[name] = true
+		return nil
+	}
+	removed := err == nil // by Remove
+	if removed {
+		if err := c.root.Remove(name); err != nil {
 			return err
 		}
-		if err := c.setFolder(name, a); err != nil {
+	}
+	if err := c.root.Mkdir(name, 0o700); err != nil {
+		return err
+	}
+	if removed {
+		if err := c.hide(name); err != nil {
 			return err
 		}
 	}
 	c.made[name] = true
-	return nil
+	return c.setFolder(name, a)
+}
+
+func (c *Changes) hide(name string) error {
+	file, err := openFolder(c.root, name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return setOpaque(file)
+}
+
+// Remove takes away what the layers below have at a name.
+func (c *Changes) Remove(name string) error {
+	if err := c.parents(name); err != nil {
+		return err
+	}
+	dir, err := openFolder(c.root, path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unix.Mknodat(int(dir.Fd()), path.Base(name), unix.S_IFCHR, 0)
+}
+
+// Fit gives a folder of the changes new attributes.
+func (c *Changes) Fit(name string, a Attributes) error {
+	if err := c.Folder(name, a); err != nil {
+		return err
+	}
+	return c.setFolder(name, a)
 }
 
 func (c *Changes) setFolder(name string, a Attributes) error {
