@@ -3,9 +3,11 @@ package app
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -86,36 +88,39 @@ func (t *taskFiles) url(registryKey, path, permissions string, life time.Duratio
 	return base + registryKey + "/" + path + "?" + blob.SignBlob(taskAccount, t.key, registryKey, path, permissions, t.clock().Add(life))
 }
 
-// Upload gives the URL for the source of a build, and the path by which the request for the build names it.
-func (t *taskFiles) Upload(registryKey string) (uploadURL, relativePath string) {
-	path := "source/" + t.clock().UTC().Format("20060102150405") + "/" + uuid.NewString() + ".tar.gz"
-	return t.url(registryKey, path, "cw", uploadTime), path
+// Source makes a place for the source of a build: a URL to upload it to, and the path by which the request for the build names it.
+func (t *taskFiles) Source(_ context.Context, registryKey string) (uploadURL, path string, err error) {
+	path = "source/" + t.clock().UTC().Format("20060102150405") + "/" + uuid.NewString() + ".tar.gz"
+	return t.url(registryKey, path, "cw", uploadTime), path, nil
 }
 
-// Source gives the URL by which a build reads its source.
-func (t *taskFiles) Source(registryKey, relativePath string) (string, error) {
-	if !strings.HasPrefix(relativePath, "source/") || strings.Contains(relativePath, "..") || strings.ContainsAny(relativePath, "\\?#%") {
-		return "", resource.Invalidf("InvalidSourceLocation", "sourceLocation is %q; the relativePath that listBuildSourceUploadUrl gave was expected", relativePath).At("sourceLocation")
+// ReadSource gives the URL by which a build reads its source; NotFound when nothing was uploaded.
+func (t *taskFiles) ReadSource(ctx context.Context, registryKey, path string, valid time.Duration) (string, error) {
+	if !sourcePath.MatchString(path) {
+		return "", resource.NotFoundf("SourceNotFound", "sourceLocation is %q; the relativePath that listBuildSourceUploadUrl gave was expected", path).At("sourceLocation")
 	}
-	return t.url(registryKey, relativePath, "r", uploadTime), nil
+	if err := t.send(ctx, http.MethodHead, t.url(registryKey, path, "r", time.Minute), nil, nil); err != nil {
+		return "", err
+	}
+	return t.url(registryKey, path, "r", valid), nil
 }
 
-// DropSource forgets a source.
-func (t *taskFiles) DropSource(ctx context.Context, registryKey, relativePath string) error {
-	return t.forget(ctx, registryKey, relativePath)
-}
+var sourcePath = regexp.MustCompile(`^source/[0-9]{14}/[0-9a-f-]{36}\.tar\.gz$`)
 
-// LogURL gives the URL of a run's log, and makes the log when there is none yet.
-func (t *taskFiles) LogURL(ctx context.Context, registryKey, run string) (string, error) {
-	if err := t.create(ctx, registryKey, logPath(run)); err != nil {
+// LogLink gives the URL of a run's log; NotFound when there is none.
+func (t *taskFiles) LogLink(ctx context.Context, registryKey, run string) (string, error) {
+	if err := t.send(ctx, http.MethodHead, t.url(registryKey, logPath(run), "r", time.Minute), nil, nil); err != nil {
 		return "", err
 	}
 	return t.url(registryKey, logPath(run), "r", logLinkTime), nil
 }
 
-// DropLog forgets a run's log.
-func (t *taskFiles) DropLog(ctx context.Context, registryKey, run string) error {
-	return t.forget(ctx, registryKey, logPath(run))
+// ForgetRun forgets the log of a run and its source, which may be "".
+func (t *taskFiles) ForgetRun(ctx context.Context, registryKey, run, source string) error {
+	if err := t.forget(ctx, registryKey, logPath(run)); err != nil || !sourcePath.MatchString(source) {
+		return err
+	}
+	return t.forget(ctx, registryKey, source)
 }
 
 // Drop forgets everything of a registry.
@@ -163,8 +168,8 @@ type taskLog struct {
 	err     error
 }
 
-// Line adds a line. What cannot be written, such as on a full disk, costs lines of the log and not the build.
-func (l *taskLog) Line(text string) {
+// Write adds a line. What cannot be written, such as on a full disk, costs lines of the log and not the build.
+func (l *taskLog) Write(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending.WriteString(text)
@@ -197,19 +202,21 @@ func (l *taskLog) flush() {
 	}
 }
 
-// Close writes the rest, and when outcome is not empty marks the log as complete, which ends those who follow it.
-func (l *taskLog) Close(ctx context.Context, outcome string) error {
+// Complete writes the rest and says how the run ended, which ends those who follow the log.
+func (l *taskLog) Complete(outcome string) error {
+	failed := l.Close()
+	err := l.files.send(context.Background(), http.MethodPut, l.files.url(l.registryKey, l.path, "w", time.Minute)+"&comp=metadata", nil, map[string]string{"x-ms-meta-Complete": outcome})
+	return errors.Join(failed, err)
+}
+
+// Close writes the rest.
+func (l *taskLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flush()
-	if outcome == "" {
-		return l.err
-	}
-	err := l.files.send(ctx, http.MethodPut, l.files.url(l.registryKey, l.path, "w", time.Minute)+"&comp=metadata", nil, map[string]string{"x-ms-meta-Complete": outcome})
-	if l.err != nil {
-		return l.err
-	}
-	return err
+	failed := l.err
+	l.err = nil
+	return failed
 }
 
 // send makes a request of the blob plane, through its pipeline like everybody.
