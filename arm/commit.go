@@ -14,7 +14,10 @@ func (d *definition[P]) commit(ctx context.Context, call *Call, change *Change[P
 	status := d.Created
 	var ops []store.Op
 	if prev == nil {
-		ops = d.placeOps(call.Target.ID)
+		var err error
+		if ops, err = d.placeOps(call.Target.ID); err != nil {
+			return nil, err
+		}
 	} else {
 		if d.Key == nil { // keep the names as they were first written
 			change.Next.ID, change.Next.Name = prev.ID, prev.Name
@@ -64,7 +67,10 @@ func (d *definition[P]) commit(ctx context.Context, call *Call, change *Change[P
 	}
 	response := &Response{Status: status, Body: body, ETag: next.ETag}
 	if operation != nil {
-		response.Status, response.Header = 202, operation.headers(call)
+		response.Header = operation.headers(call)
+		if !d.Followed {
+			response.Status = 202
+		}
 	}
 	return response, nil
 }

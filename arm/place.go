@@ -51,7 +51,11 @@ func (d *definition[P]) checkPlace(ctx context.Context, call *Call, id resource.
 	if err := call.Manager.checkGroup(ctx, id); err != nil {
 		return err
 	}
-	for scope := id.Parent(); !scope.IsRoot(); scope = scope.Parent() {
+	place, err := d.place(id)
+	if err != nil {
+		return err
+	}
+	for scope := place; !scope.IsRoot(); scope = scope.Parent() {
 		if d.ImplicitParent && scope.Equal(id.Parent()) {
 			continue
 		}
@@ -115,18 +119,29 @@ func (m *Manager) checkGroup(ctx context.Context, id resource.ID) error {
 	return nil
 }
 
+// place is what a resource lies in or sits on, as far as that must exist.
+func (d *definition[P]) place(id resource.ID) (resource.ID, error) {
+	if d.Place == nil {
+		return id.Parent(), nil
+	}
+	return d.Place(id.Parent())
+}
+
 // placeOps gives the ops that make a new resource depend on what it lies in being there, and on nothing of its
 // predecessor being left.
-func (d *definition[P]) placeOps(id resource.ID) []store.Op {
+func (d *definition[P]) placeOps(id resource.ID) ([]store.Op, error) {
 	ops := []store.Op{store.Vacant{Prefix: deletedBelow(d.key(id)) + "#"}}
-	parent := id.Parent()
+	parent, err := d.place(id)
+	if err != nil {
+		return nil, err
+	}
 	if d.ImplicitParent {
 		parent = parent.Parent()
 	}
 	if !parent.IsRoot() {
 		ops = append(ops, store.Expect{Key: parent.Key(), IfMatch: store.Any})
 	}
-	return ops
+	return ops, nil
 }
 
 // Exists tells whether a scope is there. Scopes of types that nobody declared count as absent.

@@ -72,7 +72,7 @@ func TestBadInput(t *testing.T) {
 		{"an assignment without a GUID", "PUT", group + "/providers/Microsoft.Authorization/roleAssignments/mine", grantBody(who, access.RoleReader), 400, "InvalidResourceName", []string{"mine", "GUID"}},
 		{"an assignment on what is not there", "PUT", assignment(group + "/providers/Microsoft.Storage/storageAccounts/none"), grantBody(who, access.RoleReader), 404, "ResourceNotFound", []string{"storageAccounts/none"}},
 		{"a malformed scope", "PUT", assignment(group + "/storageAccounts"), grantBody(who, access.RoleReader), 400, "InvalidResourceId", []string{"storageAccounts"}},
-		{"an assignment with a condition", "PUT", assignment(group), map[string]any{"properties": map[string]any{"roleDefinitionId": definitions + access.RoleReader, "principalId": who, "condition": "true"}}, 400, "ConditionNotSupported", []string{"properties.condition"}},
+		{"an assignment with a condition", "PUT", assignment(group), map[string]any{"properties": map[string]any{"roleDefinitionId": definitions + access.RoleReader, "principalId": who, "condition": "true"}}, 400, "InvalidCondition", []string{"properties.condition", "column 5"}},
 		{"an action with two wildcards", "PUT", role, roleBody("R", []string{group}, []string{"Microsoft.Storage/*/read/*"}, nil), 400, "InvalidActionOrNotAction", []string{"multiple wildcards"}},
 		{"a role without scopes", "PUT", role, roleBody("R", nil, []string{"*/read"}, nil), 400, "InvalidAssignableScope", []string{"assignableScopes"}},
 		{"a role with the root as its scope", "PUT", role, roleBody("R", []string{"/"}, []string{"*/read"}, nil), 400, "InvalidAssignableScope", []string{"assignableScopes"}},

@@ -98,10 +98,29 @@ func canonical(parts []string, text string) ([]string, error) {
 			if i+1 >= len(parts) {
 				return nil, Invalidf("InvalidResourceId", "the id %q has a type %q without a name", text, parts[i])
 			}
+			if end := repositoryEnd(out, parts, i); end > i {
+				out, i = append(out, parts[i], strings.Join(parts[i+1:end], ":")), end
+				continue
+			}
 			out, i = append(out, parts[i], parts[i+1]), i+2
 		}
 	}
 	return out, nil
+}
+
+// repositoryEnd tells whether parts[at:] names a repository of the container registry before it, and where the name ends. A
+// repository such as team/app is one name, which ids write as team:app; the natural spelling is accepted.
+func repositoryEnd(before, parts []string, at int) int {
+	n := len(before)
+	if n < 4 || !strings.EqualFold(parts[at], "repositories") || !strings.EqualFold(before[n-2], "registries") ||
+		!strings.EqualFold(before[n-3], "Microsoft.ContainerRegistry") {
+		return at
+	}
+	end := at + 2
+	for end < len(parts) && !(strings.EqualFold(parts[end], "providers") && end+1 < len(parts) && strings.Contains(parts[end+1], ".")) {
+		end++
+	}
+	return end
 }
 
 func newID(segments []string) ID {

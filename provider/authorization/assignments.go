@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/access"
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
@@ -40,6 +41,8 @@ func Assignments() arm.Type {
 		Created: 201, Replaced: 201,
 		Name: guid, NameRule: "a GUID",
 		Validate: validateAssignment,
+		Place:    placeOfScope,
+		Commit:   restrictingAssignment,
 		Deleting: deletingAssignment,
 		List:     listAssignments,
 		Present:  presentAssignment,
@@ -57,11 +60,10 @@ func Assignments() arm.Type {
 func validateAssignment(_ context.Context, change *arm.Change[Assignment]) error {
 	p := &change.Next.Properties
 	scope, _ := change.Next.ID.ExtensionOf()
-	if p.Condition != nil && *p.Condition != "" {
-		return resource.Errorf(resource.Unsupported, "ConditionNotSupported", "properties.condition: conditions on role assignments are not evaluated, so an assignment with one is not accepted; leave it out and choose a narrower scope").At("properties.condition")
-	}
-	p.Condition, p.ConditionVersion = nil, nil
 	snapshot := change.Manager.Guard.Access.Snapshot()
+	if err := checkCondition(snapshot, p); err != nil {
+		return err
+	}
 	role, err := roleOf(snapshot, p.RoleDefinitionID)
 	if err != nil {
 		return err
@@ -156,12 +158,32 @@ func deletingAssignment(_ context.Context, call *arm.Call, r *arm.Resource[Assig
 	if scope.ResourceGroup() != "" {
 		return nil, nil
 	}
-	const write = "Microsoft.Authorization/roleAssignments/write"
+	return keepAdministrator(call, r.ID, scope, "delete")
+}
+
+const assign = "Microsoft.Authorization/roleAssignments/write"
+
+// restrictingAssignment does as deletingAssignment when a condition is put on an assignment that is there.
+func restrictingAssignment(_ context.Context, change *arm.Change[Assignment]) ([]store.Op, error) {
+	if change.Prev == nil {
+		return nil, nil
+	}
+	scope, _ := change.Next.ID.ExtensionOf()
+	next := toAssignment(change.Next.ID, change.Next.Properties)
+	if scope.ResourceGroup() != "" || next.Condition.Effect(strings.ToLower(assign)) == condition.Always {
+		return nil, nil
+	}
+	return keepAdministrator(change.Call, change.Prev.ID, scope, "restrict")
+}
+
+// keepAdministrator refuses to lose the assignment when nobody else can assign roles at the scope without a condition.
+func keepAdministrator(call *arm.Call, losing, scope resource.ID, verb string) ([]store.Op, error) {
 	ours, other := false, resource.Root
-	for _, granter := range call.Manager.Guard.Access.Snapshot().Who(write, false, scope) {
+	for _, granter := range call.Manager.Guard.Access.Snapshot().Who(assign, false, scope) {
 		_, known := call.Manager.Identities.Lookup(granter.PrincipalID)
 		switch {
-		case granter.ID.Equal(r.ID):
+		case granter.Conditional(assign): // it lets some assign, and need not let anybody
+		case granter.ID.Equal(losing):
 			ours = true
 		case known && other.IsRoot():
 			other = granter.ID
@@ -171,7 +193,7 @@ func deletingAssignment(_ context.Context, call *arm.Call, r *arm.Resource[Assig
 	case !ours:
 		return nil, nil
 	case other.IsRoot():
-		return nil, resource.Conflictf("LastRBACAdminAssignment", "Cannot delete the last RBAC admin assignment: nobody could assign roles at '%s' any more. Assign Owner or User Access Administrator to somebody else first.", scope)
+		return nil, resource.Conflictf("LastRBACAdminAssignment", "Cannot %s the last RBAC admin assignment: nobody could assign roles at '%s' any more. Assign Owner or User Access Administrator to somebody else first.", verb, scope)
 	}
 	// Two who delete each other's last but one must not both succeed.
 	return []store.Op{store.Expect{Key: other.Key(), IfMatch: store.Any}}, nil
@@ -248,6 +270,7 @@ func toAssignment(id resource.ID, p Assignment) access.Assignment {
 	return access.Assignment{
 		ID: id, RoleID: roleName(p.RoleDefinitionID), PrincipalID: p.PrincipalID,
 		PrincipalType: p.PrincipalType, Scope: p.Scope, Created: p.CreatedOn, CreatedBy: p.CreatedBy,
+		Condition: readCondition(p.Condition),
 	}
 }
 
