@@ -1,0 +1,75 @@
+package image
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alvara-ml/alvara/image/build"
+	"github.com/alvara-ml/alvara/image/layer"
+	"github.com/alvara-ml/alvara/job/sandbox"
+	"github.com/alvara-ml/alvara/resource"
+)
+
+// sandboxed runs the commands of RUN in a sandbox.
+type sandboxed struct {
+	state string // folder for what the sandbox keeps while it runs
+}
+
+var _ build.Runner = sandboxed{}
+
+// owners are how the sandbox shifts ids.
+func owners() layer.Owners {
+	m := sandbox.Map()
+	return layer.Owners{UID: m.Host, GID: m.Group, Size: m.Size, Chown: os.Geteuid() == 0}
+}
+
+// Run implements build.Runner.
+func (s sandboxed) Run(ctx context.Context, c build.Command) (int, error) {
+	spec := sandbox.Spec{
+		ID: "build-" + strings.ToLower(rand.Text()), State: s.state, Root: c.Root, Args: c.Args, Env: c.Env, Dir: c.Dir, User: c.User, Hostname: "build",
+		Limits: sandbox.Limits{Memory: c.MemoryBytes, PIDs: c.Processes, CPUs: c.CPUs, Time: c.Time},
+		Stdout: c.Stdout, Stderr: c.Stderr,
+	}
+	if len(c.Lower) > 0 {
+		spec.Overlay = &sandbox.Overlay{Lower: c.Lower, Upper: c.Upper, Work: c.Work}
+	}
+	if c.Network {
+		spec.Network = sandbox.Host
+	}
+	for _, m := range c.Mounts {
+		spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: m.Source, Target: m.Target, ReadOnly: !m.Writable && m.Source != "", Size: m.Size})
+	}
+	exit, err := sandbox.Run(ctx, spec)
+	switch {
+	case err != nil:
+		return 0, err
+	case exit.TimedOut:
+		return 0, resource.Errorf(resource.TooLarge, "BuildTimeout", "The command '%s' was not done in its time and was ended.", strings.Join(c.Args, " "))
+	case exit.OutOfMemory && exit.Code != 0:
+		return 0, resource.Errorf(resource.TooLarge, "BuildOutOfMemory", "The command '%s' needed more memory than its limit of %d MiB; raise it or let the command do with less.", strings.Join(c.Args, " "), c.MemoryBytes>>20)
+	}
+	return exit.Code, nil
+}
+
+// NewLocal makes a Local whose commands run in the sandbox of this machine. The program's main must let sandbox.Main have the
+// processes that the sandbox starts (sandbox.IsInit).
+func NewLocal(dir string) *Local {
+	can := sandbox.Check()
+	return &Local{Dir: dir, Clock: time.Now, Token: managedToken, Runner: sandboxed{state: filepath.Join(dir, "sandboxes")}, Overlay: can.Overlay, Owners: owners(), Isolation: names(can)}
+}
+
+func names(can sandbox.Isolation) []string {
+	var standing []string
+	for name, has := range map[string]bool{"user namespace": can.Namespaces, "seccomp": can.Seccomp, "memory limit": can.Memory, "process limit": can.PIDs, "overlay": can.Overlay} {
+		if has {
+			standing = append(standing, name)
+		}
+	}
+	slices.Sort(standing)
+	return standing
+}
