@@ -6,15 +6,17 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
-	"net"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moby/patternmatcher"
+	"pgregory.net/rapid"
 )
 
 // folder makes files from a table of names and contents; a content "-> x" is a link to x, a name that ends in a slash a folder.
@@ -123,44 +125,6 @@ func TestPackingHonoursDockerignore(t *testing.T) {
 	}
 }
 
-// Links stay links wherever they lead, what they lead to stays outside, and what is no file is named and left out.
-func TestPackingKeepsLinksAndSkipsSockets(t *testing.T) {
-	secret := folder(t, map[string]string{"key": "secret"})
-	dir := folder(t, map[string]string{"Dockerfile": "FROM x", "in": "-> Dockerfile", "out": "-> " + secret + "/key", "outdir": "-> " + secret, "up": "-> ../..", "broken": "-> nowhere"})
-	if err := os.Chmod(filepath.Join(dir, "Dockerfile"), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	// A socket's name is limited to 108 bytes: bound by a short name.
-	short, err := os.MkdirTemp("/tmp", "s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(short)
-	listener, err := net.Listen("unix", filepath.Join(short, "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	if err := os.Rename(filepath.Join(short, "s"), filepath.Join(dir, "socket")); err != nil {
-		t.Skip("the folders are on two file systems: ", err)
-	}
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b, err := openContext(dir, "Dockerfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, content := packed(t, pack(t, b))
-	want := map[string]string{"Dockerfile": "FROM x", "in": "-> Dockerfile", "out": "-> " + secret + "/key", "outdir": "-> " + secret, "up": "-> ../..", "broken": "-> nowhere"}
-	if !reflect.DeepEqual(content, want) {
-		t.Errorf("packed %q, want %q", content, want)
-	}
-	if !slices.Equal(b.Skipped, []string{"pipe", "socket"}) {
-		t.Errorf("skipped %q", b.Skipped)
-	}
-}
-
 // The same folder gives the same bytes, whoever packs it.
 func TestPackingIsReproducible(t *testing.T) {
 	files := map[string]string{"Dockerfile": "FROM x", "b": "1", "a/c": "2", "a/d": "-> c"}
@@ -252,4 +216,84 @@ func TestFoldersThatCannotBePacked(t *testing.T) {
 	if _, err := openContext(filepath.Join(t.TempDir(), "nosuch"), "Dockerfile"); err == nil {
 		t.Error("a folder that is not there was opened")
 	}
+}
+
+// Whatever the patterns, a file is packed exactly when the patterns do not leave it out, and so are the folders above it.
+func TestPackingAgreesWithThePatterns(t *testing.T) {
+	names := rapid.SampledFrom([]string{"a", "b", "c.log", "tmp"})
+	rapid.Check(t, func(t *rapid.T) {
+		dir, err := os.MkdirTemp("", "pack")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		files := map[string]bool{}
+		for range rapid.IntRange(1, 8).Draw(t, "files") {
+			file := strings.Join(rapid.SliceOfN(names, 1, 3).Draw(t, "path"), "/")
+			if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(file)), 0o755); err != nil {
+				continue // a file stands where a folder would
+			}
+			if os.WriteFile(filepath.Join(dir, file), nil, 0o644) == nil {
+				files[file] = true
+			}
+		}
+		var rules []string
+		pattern := rapid.SampledFrom([]string{"a", "b", "*.log", "**/tmp", "*", "a/b", "**/a", "tmp/*", "b/**"})
+		for range rapid.IntRange(0, 4).Draw(t, "patterns") {
+			rules = append(rules, rapid.SampledFrom([]string{"", "!"}).Draw(t, "sign")+pattern.Draw(t, "pattern"))
+		}
+		for file, text := range map[string]string{"Dockerfile": "", ".dockerignore": strings.Join(rules, "\n")} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		matcher, err := patternmatcher.New(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{"Dockerfile": true, ".dockerignore": true}
+		for file := range files {
+			ignored, err := matcher.MatchesOrParentMatches(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ignored {
+				want[file] = true
+			}
+		}
+		b, err := openContext(dir, "Dockerfile")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := b.write(&out); err != nil {
+			t.Fatal(err)
+		}
+		unzipped, err := gzip.NewReader(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, folders := map[string]bool{}, map[string]bool{".": true}
+		for archive := tar.NewReader(unzipped); ; {
+			header, err := archive.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := strings.TrimSuffix(header.Name, "/")
+			if !folders[path.Dir(name)] {
+				t.Errorf("%s comes before the folder that it is in", name)
+			}
+			if header.Typeflag == tar.TypeDir {
+				folders[name] = true
+			} else {
+				got[name] = true
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("with %q the files %v are packed as %v, want %v", rules, files, got, want)
+		}
+	})
 }
