@@ -1,11 +1,16 @@
 package access_test
 
 import (
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alvara-ml/alvara/access"
 	"github.com/alvara-ml/alvara/access/accessbench"
+	"github.com/alvara-ml/alvara/access/condition"
+	"github.com/alvara-ml/alvara/resource"
 )
 
 const benchSeed = 20250401
@@ -71,6 +76,69 @@ func BenchmarkCan(b *testing.B) {
 			}
 			b.ReportMetric(float64(allowed)/float64(b.N), "allowed/op")
 		})
+	}
+}
+
+// BenchmarkCondition is what conditions add to a check (P1): the same grant without a condition, with one that holds, with
+// one that does not, and with one that does not speak of the action.
+func BenchmarkCondition(b *testing.B) {
+	const read = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
+	const text = "((!(ActionMatches{'" + read + "'} AND NOT SubOperationMatches{'Blob.List'})) OR (" +
+		"@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'reports' AND " +
+		"@Resource[Microsoft.Storage/storageAccounts/blobServices/containers/blobs:path] StringLike 'team/*/public/*'))"
+	parsed, err := condition.Parse(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scope := resource.MustParseID("/subscriptions/s/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/st")
+	request := access.Request{PrincipalID: "p", Action: read, Data: true, Now: time.Now(),
+		Scope: scope.Child("blobServices/default/containers", "reports"),
+		Attributes: condition.Attributes{{Attribute: condition.AccountName, Text: "st"}, {Attribute: condition.ContainerName, Text: "reports"},
+			{Attribute: condition.BlobPath, Text: "team/one/public/of/2026.parquet"}}}
+	for _, c := range []struct {
+		name, path, action string
+		condition          *condition.Condition
+		allowed            bool
+	}{
+		{"none", "team/one/public/of/2026.parquet", read, nil, true}, {"holds", "team/one/public/of/2026.parquet", read, parsed, true},
+		{"does not hold", "team/one/private/of/2026.parquet", read, parsed, false},
+		{"another action", "team/one/private/of/2026.parquet", strings.TrimSuffix(read, "read") + "delete", parsed, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			live := access.NewLive(access.Catalogue(), access.BuiltIn()...)
+			live.Apply(access.PutAssignment{Assignment: access.Assignment{ID: scope.Extension("Microsoft.Authorization/roleAssignments", "a"),
+				RoleID: access.RoleStorageBlobDataContributor, PrincipalID: "p", Scope: scope, Condition: c.condition}})
+			r := request
+			r.Action, r.Attributes = c.action, slices.Clone(request.Attributes)
+			r.Attributes[2].Text = c.path
+			if live.Snapshot().Can(r).Allowed != c.allowed {
+				b.Fatal("decided otherwise")
+			}
+			b.ReportAllocs()
+			defer measure(b)()
+			for range b.N {
+				live.Snapshot().Can(r)
+			}
+		})
+	}
+}
+
+// TestConditionsDoNotAllocate: a check with a condition allocates no more than one without.
+func TestConditionsDoNotAllocate(t *testing.T) {
+	parsed, err := condition.Parse("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] ForAnyOfAnyValues:StringLikeIgnoreCase {'a*', 'b*'} AND @Environment[UtcNow] DateTimeGreaterThan '2026-01-01T00:00:00Z'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := access.NewLive(access.Catalogue(), access.BuiltIn()...)
+	live.Apply(access.PutAssignment{Assignment: access.Assignment{ID: resource.Root.Extension("Microsoft.Authorization/roleAssignments", "a"),
+		RoleID: access.RoleReader, PrincipalID: "p", Condition: parsed}})
+	r := access.Request{PrincipalID: "p", Action: "Microsoft.Storage/storageAccounts/read", Now: time.Now(),
+		Attributes: condition.Attributes{{Attribute: condition.ContainerName, Text: "Bees"}}}
+	if !live.Snapshot().Can(r).Allowed {
+		t.Fatal("the condition holds")
+	}
+	if n := testing.AllocsPerRun(100, func() { live.Snapshot().Can(r) }); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -68,7 +68,7 @@ func makeOperators() map[string]*operator {
 
 // quantifier says of which values of a set a comparison must hold.
 type quantifier struct {
-	name              string // with its colon; "" compares one value with one
+	name              string // with its colon; "" compares one value with one other
 	allLeft, allRight bool
 }
 
@@ -190,18 +190,55 @@ func (c *comparison) is(in *Input, want bool) bool {
 	if in.unknown && (c.left.attribute != 0 || c.right.attribute != 0) {
 		return false
 	}
-	return c.known(in) && c.holds(in) == want
+	if c.quantifier.name != "" {
+		return c.known(in) && c.holds(in) == want
+	}
+	left, hasLeft := c.left.only(in, c.operator.family)
+	right, hasRight := c.right.only(in, c.operator.family)
+	if hasLeft && hasRight {
+		return c.operator.compare(left, right) == want
+	}
+	return !want && (hasLeft || c.left.isNoSubOperation(in)) && (hasRight || c.right.isNoSubOperation(in))
 }
 
-// known tells whether both sides have values. An action without a suboperation is known to have none.
+// only gives the one value that the operand has in a request, and tells whether it has just one of the family.
+func (o *operand) only(in *Input, f family) (value, bool) {
+	switch {
+	case o.attribute == 0:
+		return o.values[0], true
+	case o.attribute == UTCNow:
+		return timeValue(in.Now), !in.Now.IsZero()
+	}
+	at := -1
+	for i := range in.Attributes {
+		if in.Attributes[i].Attribute == o.attribute {
+			if at >= 0 {
+				return value{}, false
+			}
+			at = i
+		}
+	}
+	if at < 0 {
+		return value{}, false
+	}
+	return f.read(in.Attributes[at].Text)
+}
+
+// isNoSubOperation tells that the operand is the suboperation of a request that is known to have none.
+func (o *operand) isNoSubOperation(in *Input) bool {
+	return o.attribute == SubOperation && !in.has(SubOperation)
+}
+
+// known tells whether both sides of a comparison of sets have values. An action without a suboperation is known to have
+// none.
 func (c *comparison) known(in *Input) bool {
 	for _, side := range []*operand{&c.left, &c.right} {
 		n := 0
 		side.each(in, c.operator.family, func(value) bool { n++; return true })
-		if n == 0 && side.attribute == SubOperation && side.count(in) == 0 {
+		if side.isNoSubOperation(in) {
 			continue
 		}
-		if n == 0 || n != side.count(in) || n > 1 && c.quantifier.name == "" {
+		if n == 0 || n != side.count(in) {
 			return false
 		}
 	}

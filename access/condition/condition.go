@@ -47,7 +47,7 @@ func Unreadable(text string) *Condition { return &Condition{text: text} }
 
 // Holds tells whether the condition lets the request pass. It does not allocate.
 func (c *Condition) Holds(in *Input) bool {
-	return c == nil || c.root != nil && c.root.is(in, true)
+	return c == nil || c.root != nil && surely(c.root, in, true)
 }
 
 // Effect is what a condition does to an action, whatever else the request is.
@@ -67,9 +67,9 @@ func (c *Condition) Effect(action string) Effect {
 	}
 	in := Input{Action: action, unknown: true}
 	switch {
-	case c.root == nil, c.root.is(&in, false):
+	case c.root == nil, surely(c.root, &in, false):
 		return Never
-	case c.root.is(&in, true):
+	case surely(c.root, &in, true):
 		return Always
 	}
 	return Depends

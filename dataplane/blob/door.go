@@ -21,7 +21,7 @@ func (s *Server) As(who identity.Principal, requestID string) Door {
 }
 
 // enter finds the container and asks the Guard.
-func (d Door) enter(ctx context.Context, account, container, path, action string) (Container, error) {
+func (d Door) enter(ctx context.Context, account, container string, on target, path, action string) (Container, error) {
 	s := d.server
 	if err := checkContainerName(container); err != nil {
 		return Container{}, err
@@ -35,7 +35,7 @@ func (d Door) enter(ctx context.Context, account, container, path, action string
 		return Container{}, err
 	}
 	access := Access{Who: d.who, Action: action, Data: true, Scopes: s.scopesOf(c, path), Target: c.Name + "/" + path, RequestID: d.requestID,
-		Attributes: attributes(onPath, found.Name, c, path)}
+		Attributes: attributes(on, found.Name, c, path)}
 	if err := s.Guard.Check(ctx, access); err != nil {
 		return Container{}, err
 	}
@@ -48,7 +48,7 @@ func (d Door) enter(ctx context.Context, account, container, path, action string
 // Read opens an object. The caller closes the reader. Errors: the Guard's Forbidden; NotFound for the account, the
 // container or the blob.
 func (d Door) Read(ctx context.Context, account, container, path string) (Object, Reader, error) {
-	c, err := d.enter(ctx, account, container, path, ActionRead)
+	c, err := d.enter(ctx, account, container, onPath, path, ActionRead)
 	if err != nil {
 		return Object{}, nil, err
 	}
@@ -57,7 +57,7 @@ func (d Door) Read(ctx context.Context, account, container, path string) (Object
 
 // Head tells what is known about an object. Errors as Read.
 func (d Door) Head(ctx context.Context, account, container, path string) (Object, error) {
-	c, err := d.enter(ctx, account, container, path, ActionRead)
+	c, err := d.enter(ctx, account, container, onPath, path, ActionRead)
 	if err != nil {
 		return Object{}, err
 	}
@@ -66,7 +66,7 @@ func (d Door) Head(ctx context.Context, account, container, path string) (Object
 
 // List reads a page of the objects that a query selects. Errors as Read.
 func (d Door) List(ctx context.Context, account, container string, query ListQuery) (Page, error) {
-	c, err := d.enter(ctx, account, container, query.Prefix, ActionRead)
+	c, err := d.enter(ctx, account, container, onPrefix, query.Prefix, ActionRead)
 	if err != nil {
 		return Page{}, err
 	}
@@ -75,7 +75,7 @@ func (d Door) List(ctx context.Context, account, container string, query ListQue
 
 // Write makes an object of all that content holds. Errors as Read, and Unavailable when the medium is full.
 func (d Door) Write(ctx context.Context, account, container, path string, content io.Reader, headers Headers) (Object, error) {
-	c, err := d.enter(ctx, account, container, path, ActionWrite)
+	c, err := d.enter(ctx, account, container, onPath, path, ActionWrite)
 	if err != nil {
 		return Object{}, err
 	}
@@ -94,7 +94,7 @@ func (d Door) Write(ctx context.Context, account, container, path string, conten
 
 // Delete removes an object. Errors as Read.
 func (d Door) Delete(ctx context.Context, account, container, path string) error {
-	c, err := d.enter(ctx, account, container, path, ActionDelete)
+	c, err := d.enter(ctx, account, container, onPath, path, ActionDelete)
 	if err != nil {
 		return err
 	}
