@@ -82,7 +82,7 @@ func (d *definition[P]) checkPlace(ctx context.Context, call *Call, id resource.
 			return err
 		}
 		for _, doc := range docs {
-			if strings.HasSuffix(doc.Key, "/"+strings.ToLower(id.Name())) {
+			if doc.Key != d.key(id) && strings.HasSuffix(doc.Key, "/"+strings.ToLower(id.Name())) {
 				return resource.Conflictf("NameAlreadyExists", "The name '%s' is taken; names of %s are unique across all groups.", id.Name(), d.Type).At("name")
 			}
 		}
