@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 //	exits N ARGS…     run a command line that must end with this exit code
 //	as NAME           go on as another signed-in user
 //	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
+//	image push|pull  an image, as crane does, with the sign-in that docker's configuration has
 func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/commands",
@@ -65,6 +66,7 @@ func TestCommands(t *testing.T) {
 					ts.Fatalf("exit code %d", code)
 				}
 			},
+			"image": transferImage,
 			"as": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("ALVARA_CONFIG_DIR", filepath.Join(ts.Getenv("WORK"), "."+args[0]))
 			},
