@@ -48,7 +48,7 @@ func Open(_ context.Context, options Options) (*Engine, error) {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{options: options, started: options.Clock(), spaces: map[string]*space{}}, nil
+	return &Engine{options: options, started: store.Stamp(options.Clock()), spaces: map[string]*space{}}, nil
 }
 
 // OpenDisk makes an engine that keeps bytes below a folder, which is created when it is absent. Driver and Root of the

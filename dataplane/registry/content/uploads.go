@@ -47,7 +47,7 @@ func (r *Registry) BeginUpload(ctx context.Context, repo string) (Upload, error)
 			return err
 		}
 		upload = Upload{ID: writer.ID(), Started: r.engine.now()}
-		if err := writer.Close(); err != nil {
+		if err := shut(ctx, writer); err != nil {
 			return err
 		}
 		put := store.Put{
@@ -85,7 +85,7 @@ func (r *Registry) WriteUpload(ctx context.Context, repo, id string, at int64, b
 		return Upload{}, err
 	}
 	err = c.receive(writer, at, body)
-	if closed := writer.Close(); err == nil { // writes what is buffered, and the state of the hash
+	if closed := shut(ctx, writer); err == nil { // writes what is buffered, and the state of the hash
 		err = closed
 	}
 	if err != nil {
@@ -115,12 +115,12 @@ func (r *Registry) CommitUpload(ctx context.Context, repo, id string, at int64, 
 		err = c.receive(writer, at, body)
 	}
 	if err != nil {
-		_ = writer.Close() // the first error counts
+		_ = shut(ctx, writer) // the first error counts
 		return Blob{}, c.fail(ctx, err)
 	}
 	blob, err := c.commit(ctx, writer, digest)
 	if err != nil {
-		_ = writer.Close()
+		_ = shut(ctx, writer)
 		return Blob{}, c.fail(ctx, err)
 	}
 	return blob, nil
@@ -242,6 +242,16 @@ func (c *claimed) resume(ctx context.Context) (distribution.BlobWriter, error) {
 		return nil, unknownUpload(c.id())
 	}
 	return writer, classed(err)
+}
+
+// shut closes a writer. When the state of the hash can't be kept, the engine's writer leaves its file open, and what an
+// open file has is not free even when it is removed; only cancelling closes it then.
+func shut(ctx context.Context, writer distribution.BlobWriter) error {
+	err := writer.Close()
+	if err != nil {
+		_ = writer.Cancel(context.WithoutCancel(ctx)) // most often closed already
+	}
+	return err
 }
 
 // receive adds a chunk. The engine's writer keeps its hash right for one ReadFrom, not for several writes.

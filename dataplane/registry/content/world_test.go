@@ -29,7 +29,7 @@ type clock struct {
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.Now()} }
+func newClock() *clock { return &clock{now: store.Stamp(time.Now())} }
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
