@@ -107,10 +107,10 @@ type Spec[P any] struct {
 	Created    int            // the status of a creating PUT; 201 when zero
 	Replaced   int            // the status of a replacing PUT; 200 when zero
 	ReadOnly   bool           // no PUT, PATCH or DELETE
+	Scopes     bool           // an extension type, which sits on any scope
 	// Followed: a write that begins an operation is answered as one that has ended is, with the operation's address in the
 	// headers: the type's clients take no 202.
 	Followed bool
-	Scopes     bool           // an extension type, which sits on any scope
 	// Place gives the resource that must exist for the extension type to sit on a scope. nil asks for the scope itself;
 	// another answer is for scopes that are nobody's resources, such as a repository of a registry. It may refuse a scope.
 	Place func(scope resource.ID) (resource.ID, error)

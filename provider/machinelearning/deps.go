@@ -1,6 +1,6 @@
 // Package machinelearning provides the Microsoft.MachineLearningServices namespace as resources: workspaces of the kind
-// Default and feature stores (workspaces of kind FeatureStore), their datastores, connections, entities, feature sets and
-// materialization jobs. It owns what they mean and who may do what; computing features is the affair of package
+// Default and feature stores (workspaces of kind FeatureStore), their datastores, connections, computes, entities,
+// feature sets and materialization jobs. It owns what they mean and who may do what; computing features is the affair of package
 // featurestore and its engines.
 package machinelearning
 
@@ -24,6 +24,7 @@ const (
 	featureSetVersion                   = featureSetType + "/versions"
 	featureType                         = featureSetVersion + "/features"
 	jobType                             = workspaceType + "/jobs"
+	computeType                         = workspaceType + "/computes"
 	entityPermissions                   = string(workspaceType) + "/featurestoreentities"
 	featureSetPermissions               = string(workspaceType) + "/featuresets"
 )
@@ -54,7 +55,7 @@ type Deps struct {
 func (d Deps) Types() []arm.Type {
 	return []arm.Type{
 		d.Workspaces(), d.Datastores(), d.Connections(), d.Entities(), d.EntityVersions(),
-		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(),
+		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(), d.Computes(),
 	}
 }
 

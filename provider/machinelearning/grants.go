@@ -22,13 +22,14 @@ type role struct {
 // writeOf is the write action of the scope's own type.
 func writeOf(scope resource.ID) string { return string(scope.Type()) + "/write" }
 
-func fixed(action string) func(resource.ID) string { return func(resource.ID) string { return action } }
+func always(action string) func(resource.ID) string { return func(resource.ID) string { return action } }
 
 var (
 	contributor     = role{"b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", writeOf, false}
-	dataScientist   = role{"f6c7c914-8db3-469d-8ca1-694a8f32e121", "AzureML Data Scientist", fixed(string(jobType) + "/write"), false}
-	blobContributor = role{"ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor", fixed(string(containerType) + "/blobs/write"), true}
-	vaultAdmin      = role{"00482a5a-887f-4fb3-b363-3b7fe8e74483", "Key Vault Administrator", fixed(string(vaultType) + "/secrets/getSecret/action"), true}
+	dataScientist   = role{"f6c7c914-8db3-469d-8ca1-694a8f32e121", "AzureML Data Scientist", always(string(jobType) + "/write"), false}
+	blobContributor = role{"ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor", always(string(containerType) + "/blobs/write"), true}
+	acrPull         = role{"7f951dda-4ed3-4680-a7ca-43fe172d538d", "AcrPull", always(string(registryType) + "/pull/read"), false}
+	vaultAdmin      = role{"00482a5a-887f-4fb3-b363-3b7fe8e74483", "Key Vault Administrator", always(string(vaultType) + "/secrets/getSecret/action"), true}
 )
 
 // grant is a role on a scope, for an identity that works there.

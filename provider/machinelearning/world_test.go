@@ -267,6 +267,13 @@ func refused(t testing.TB, what string, got answer, status int, code string, wan
 	}
 }
 
+func decode(t testing.TB, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // users is the identity of a resource with these user-assigned identities.
 func users(kind string, ids ...string) object {
 	held := object{}
