@@ -70,7 +70,7 @@ RUN id
 	if result.RunSteps == 0 || result.CachedSteps != 0 || len(result.Bases) != 1 || result.Bases[0].Reference != w.base || !strings.HasPrefix(result.Bases[0].Digest, "sha256:") {
 		t.Errorf("result: %+v", result)
 	}
-	for _, line := range []string{"Step 1/", " : FROM " + w.base + " AS first", "0 0\n/work", "1000 1000", "Successfully built", "Successfully tagged " + w.host + "/made:1", "[Warning] One or more build-args [NOBODY] were not consumed", "1: digest: " + result.Digest} {
+	for _, line := range []string{"Step 1/", " : FROM " + w.base + " AS first", "0 0\n/work", "1000 1001", "Successfully built", "Successfully tagged " + w.host + "/made:1", "[Warning] One or more build-args [NOBODY] were not consumed", "1: digest: " + result.Digest} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log lacks %q:\n%s", line, log)
 		}
