@@ -277,6 +277,7 @@ func (a *acrBuild) watch(c *Call, registry string, run *document.Object) error {
 		return c.ctx.Err()
 	}
 	if err != nil {
+		c.Warn("the run %s goes on; `alvara acr task logs -r %s --run-id %s` shows its log", id, a.Registry, id)
 		return err
 	}
 	if err := c.PrintColumns(flatten(ended), runColumns); err != nil {

@@ -251,6 +251,17 @@ func TestLogIsStreamedWhole(t *testing.T) {
 	}
 }
 
+// A log that cannot be read is no reason to end the run, and the command says that it goes on.
+func TestBuildWithoutTheRightToItsLog(t *testing.T) {
+	b := newBuilder(t, map[string]http.HandlerFunc{
+		"POST " + registryID + "/runs/cr1/listLogSasUrl": says(403, `{"error":{"code":"AuthorizationFailed","message":"runs/listLogSasUrl/action is missing"}}`),
+	})
+	code, _, stderr := b.plant.run(t.Context(), "acr build -r fraudacr -g rg1 "+folder(t, sources))
+	if code != ExitError || b.cancelled || !strings.Contains(stderr, "the run cr1 goes on; `alvara acr task logs -r fraudacr --run-id cr1`") || !strings.Contains(stderr, "is missing") {
+		t.Errorf("exit code %d, cancelled %v\n%s", code, b.cancelled, stderr)
+	}
+}
+
 func TestLogThatIsRefused(t *testing.T) {
 	b := newBuilder(t, nil)
 	b.statuses = []int{403, 403}

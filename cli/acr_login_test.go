@@ -178,7 +178,7 @@ func TestExposeTokenWritesNothing(t *testing.T) {
 func TestLoginWithTheAdminPassword(t *testing.T) {
 	p := newPlant(t, registryRoutes())
 	code, _, stderr := p.run(t.Context(), "acr login -n fraudacr -u fraudacr -p wrong")
-	if code != ExitError || !strings.Contains(stderr, "(UNAUTHORIZED) the user name or the password is wrong") {
+	if code != ExitError || !strings.Contains(stderr, "(UNAUTHORIZED) the user name or the password is wrong") || strings.Contains(stderr, "alvara login") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(p.env["DOCKER_CONFIG"]); !os.IsNotExist(err) {

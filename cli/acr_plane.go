@@ -16,6 +16,8 @@ const (
 	registryAudience = "https://containerregistry.azure.net/"
 	// tokenUser is the user name under which a refresh token stands where a password is expected.
 	tokenUser = "00000000-0000-0000-0000-000000000000"
+	// registryUnauthorized is the code of a registry that does not know who asks; its message says how to sign in there.
+	registryUnauthorized = "UNAUTHORIZED"
 )
 
 // registryPlane sends requests to one registry's login server. It signs in when the server first asks for it, with what the

@@ -66,9 +66,11 @@ func (r *registryRun) finish() (*document.Object, error) {
 	}
 }
 
-// statusEvery is after how many looks without news the run itself is asked whether it goes on: a run that is cut off leaves
-// a log that nobody marks as complete.
-const statusEvery = 5
+// A run that is cut off leaves a log that nobody marks as complete.
+const (
+	statusEvery = 5 // looks without news after which the run itself is asked whether it goes on
+	lastLooks   = 5 // looks without news after which nothing more is expected of a run that has ended
+)
 
 // follow shows the log until it is complete, or its run has ended and nothing more comes.
 func (r *registryRun) follow() error {
@@ -83,18 +85,19 @@ func (r *registryRun) follow() error {
 			return nil
 		case moved:
 			idle = 0
-		case ended:
-			return nil
 		default:
 			idle++
 		}
-		if idle > 0 && idle%statusEvery == 0 {
+		if ended && idle >= lastLooks {
+			return nil
+		}
+		if !ended && idle > 0 && idle%statusEvery == 0 {
 			run, err := r.get()
 			if err != nil {
 				return err
 			}
 			if ended = runEnded(run); ended {
-				continue // one more look: what was written before the end
+				idle = 0
 			}
 		}
 		if err := r.call.client.Pause(r.call.ctx, wire.Backoff(idle)); err != nil {

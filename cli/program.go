@@ -139,7 +139,7 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 	case errors.As(err, &missing), storageMissing(err), resource.KindOf(err) == resource.NotFound:
 		return ExitNotFound
 	case errors.As(err, &refused):
-		if refused.Status == 401 && !globals.OnlyShowErrors {
+		if refused.Status == 401 && refused.Code != registryUnauthorized && !globals.OnlyShowErrors {
 			fmt.Fprintln(p.Stderr, "The sign-in is not accepted. Run `alvara login` again, or check the AZURE_* variables.")
 		}
 		if refused.NotFound() {

@@ -12,7 +12,7 @@ import (
 	"github.com/alvara-ml/alvara/cli/wire"
 )
 
-const assignmentColumns = "[].{Principal:principalName, PrincipalType:principalType, Role:roleDefinitionName, Scope:scope}"
+const assignmentColumns = "[].{Principal:principalName, PrincipalType:principalType, Role:roleDefinitionName, Scope:scope, Condition:condition}"
 
 type roleAssignmentGroup struct {
 	Create assignmentCreate `cmd:"" help:"Give somebody a role at a scope; the same again gives the assignment that is there." example:"alvara role assignment create --assignee ana@example.org --role 'AzureML Data Scientist' -g rg1 ;; alvara role assignment create --assignee-object-id 5963f50c-7c43-405c-af7e-53294de76abd --assignee-principal-type ServicePrincipal --role acrpull --scope /subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590"`
@@ -32,7 +32,7 @@ type assignmentCreate struct {
 	Role                  string `required:"" help:"Role by name (case and spaces do not matter) or id."`
 	Name                  string `short:"n" help:"GUID for the assignment; without it a new one."`
 	Description           string `help:"Why."`
-	Condition             string `help:"Condition under which the role counts."`
+	Condition             string `help:"Condition under which the role counts, in the language of Azure's role assignment conditions."`
 	ConditionVersion      string `name:"condition-version" help:"Version of the condition's syntax: 2.0."`
 }
 
@@ -54,7 +54,10 @@ func (a *assignmentCreate) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	if a.Condition != "" && a.ConditionVersion == "" {
+	switch {
+	case a.Condition == "" && a.ConditionVersion != "":
+		return usagef("--condition-version needs --condition")
+	case a.Condition != "" && a.ConditionVersion == "":
 		a.ConditionVersion = "2.0"
 	}
 	made, err := c.assign(assignment{scope: scope, roleID: roleID, who: who, name: a.Name,
@@ -93,10 +96,25 @@ func (c *Call) assign(a assignment) (*document.Object, error) {
 		p := candidate.Object("properties")
 		if strings.EqualFold(p.Text("principalId"), a.who.ID) && lastSegment(p.Text("roleDefinitionId")) == lastSegment(a.roleID) &&
 			strings.EqualFold(strings.Trim(p.Text("scope"), "/"), strings.Trim(a.scope, "/")) {
+			if held := p.Text("condition"); held != a.condition {
+				return nil, &refusedCondition{name: lastSegment(candidate.Text("id")), held: held}
+			}
 			return candidate, nil
 		}
 	}
 	return nil, err
+}
+
+// refusedCondition tells that the grant is there under another condition than the one asked for: to give it as if it were
+// the same would hide what it allows.
+type refusedCondition struct{ name, held string }
+
+func (e *refusedCondition) Error() string {
+	how := "without a condition"
+	if e.held != "" {
+		how = "under another condition: " + e.held
+	}
+	return "the role is assigned there already, " + how + "; to change that, say the same again with --name " + e.name
 }
 
 func lastSegment(id string) string { return strings.ToLower(id[strings.LastIndex(id, "/")+1:]) }
