@@ -47,15 +47,15 @@ func (q *request) insufficient(scope string) error {
 func (s *Server) decide(ctx context.Context, q *request, p *permission, repository string) error {
 	asked := q.ask(p, repository)
 	if q.who.admin {
-		return s.recordAdmin(ctx, q, asked[0])
+		return s.record(ctx, q, asked[0], "admin user of "+q.registry.Name)
 	}
 	return s.Guard.CheckAny(ctx, asked[0], asked[1:]...)
 }
 
-// recordAdmin records what the admin user does, on which no role decides.
-func (s *Server) recordAdmin(ctx context.Context, q *request, asked guard.Request) error {
+// record records what no role decided on: what the admin user does, and a list that shows nothing.
+func (s *Server) record(ctx context.Context, q *request, asked guard.Request, name string) error {
 	err := s.Audit.Record(ctx, audit.Record{
-		Time: s.Clock(), RequestID: q.id, Plane: plane, Name: "admin user of " + q.registry.Name, Action: asked.Action,
+		Time: s.Clock(), RequestID: q.id, Plane: plane, Principal: asked.Who.ID, Name: name, Action: asked.Action,
 		Scope: asked.Scopes[0].String(), Target: asked.Target, Allowed: true, Client: asked.Client,
 	})
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Server) authorizeList(ctx context.Context, q *request) error {
 	}
 	q.visible = func(string) bool { return true }
 	if q.who.admin {
-		return s.recordAdmin(ctx, q, whole[0])
+		return s.record(ctx, q, whole[0], "admin user of "+q.registry.Name)
 	}
 	anyOf := func(requests []guard.Request, allowed func(guard.Request) bool) bool {
 		for _, request := range requests {
@@ -127,5 +127,15 @@ func (s *Server) authorizeList(ctx context.Context, q *request) error {
 		return s.Guard.CheckAny(ctx, whole[0], whole[1:]...)
 	}
 	q.visible = func(repository string) bool { return anyOf(q.ask(pull, repository), s.Guard.Allowed) }
+	q.recordList = func(names []string) error {
+		if len(names) == 0 {
+			return s.record(ctx, q, whole[0], q.who.principal.Name)
+		}
+		asked := q.ask(pull, names[0])
+		for i := range asked {
+			asked[i].Target = "_catalog"
+		}
+		return s.Guard.CheckAny(ctx, asked[0], asked[1:]...)
+	}
 	return nil
 }

@@ -120,6 +120,11 @@ func (s *Server) listRepositories(q *request) error {
 	if err != nil {
 		return err
 	}
+	if q.recordList != nil {
+		if err := q.recordList(names); err != nil {
+			return err
+		}
+	}
 	if more {
 		q.linkNext(names[n-1], n)
 	}

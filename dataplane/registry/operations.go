@@ -61,7 +61,6 @@ var operations = map[string]operation{
 	"GET root":  {name: "Ping", run: (*Server).ping},
 	"HEAD root": {name: "Ping", run: (*Server).ping},
 
-	"GET exchange":  {name: "Exchange", open: true, run: (*Server).exchange},
 	"POST exchange": {name: "Exchange", open: true, run: (*Server).exchange},
 	"GET token":     {name: "Token", open: true, run: (*Server).token},
 	"POST token":    {name: "Token", open: true, run: (*Server).token},

@@ -26,9 +26,11 @@ type request struct {
 
 	source    string // the repository that a mount takes from
 	mountable bool   // the caller may pull there
-	visible   func(repository string) bool
 	missing   string // the scope that the token lacks, for the challenge
 	answered  bool   // the status line has been written
+
+	visible    func(repository string) bool // of a list: whether the caller sees the repository
+	recordList func(names []string) error   // of a list that shows a part: records what the caller sees; nil when it is recorded
 }
 
 func (q *request) opName() string {

@@ -40,9 +40,6 @@ func (q *request) form() (url.Values, error) {
 
 // exchange turns an access token of the token service into a refresh token of the registry.
 func (s *Server) exchange(q *request) error {
-	if q.http.Method != http.MethodPost {
-		return resource.Errorf(resource.MethodNotAllowed, codeUnsupported, "use POST")
-	}
 	form, err := q.form()
 	if err != nil {
 		return err
