@@ -55,6 +55,7 @@ func examples(w *world) map[string]struct {
 	add(fs, map[string]any{"kind": "FeatureStore"})
 	add(fs+"/datastores/ds", map[string]any{"properties": map[string]any{"datastoreType": "AzureBlob", "accountName": "acct", "containerName": "data"}})
 	add(fs+"/connections/conn", map[string]any{"properties": map[string]any{"category": "ADLSGen2", "authType": "AAD"}})
+	add(fs+"/computes/cpu", map[string]any{"properties": map[string]any{"computeType": "AmlCompute"}})
 	add(fs+"/featurestoreEntities/account/versions/1", entityBody())
 	add(fs+"/featurestoreEntities/account", map[string]any{})
 	add(setVersion, setBody("Offline"))
@@ -126,6 +127,7 @@ func TestEveryType(t *testing.T) {
 	for _, action := range []struct{ path, action string }{
 		{setVersion + "/backfill", ml + "featuresets/action"}, {fs + "/datastores/ds/listSecrets", ml + "datastores/listSecrets/action"},
 		{fs + "/connections/conn/listsecrets", ml + "connections/listsecrets/action"},
+		{fs + "/diagnose", ml + "diagnose/read"}, {fs + "/resyncKeys", ml + "resynckeys/action"}, {fs + "/computes/cpu/start", ml + "computes/start/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/listKeys", "Microsoft.Storage/storageAccounts/listKeys/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/regenerateKey", "Microsoft.Storage/storageAccounts/regeneratekey/action"},
 		{registry + "/listCredentials", "Microsoft.ContainerRegistry/registries/listCredentials/action"},

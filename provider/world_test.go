@@ -165,6 +165,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 	}
 	st.Work(machinelearning.MaterializeJob, 4, materializer.Run)
 	ml := machinelearning.Deps{
+		Sealer: sealer,
 		Read: func(context.Context, identity.Principal, string, string, string) ([]byte, error) {
 			return nil, resource.NotFoundf("BlobNotFound", "no such blob")
 		},
