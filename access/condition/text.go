@@ -51,6 +51,10 @@ func like(text, pattern string, fold bool) bool {
 	retryText, retryPattern := "", ""
 	starred := false
 	for {
+		if pattern != "" && text != "" && pattern[0] == text[0] && pattern[0] < utf8.RuneSelf && pattern[0] != '*' && pattern[0] != '?' && pattern[0] != '\\' {
+			pattern, text = pattern[1:], text[1:]
+			continue
+		}
 		kind, r, size := patternRune(pattern)
 		if kind == starRune {
 			pattern = pattern[size:]
