@@ -104,10 +104,6 @@ func readTerm(name, op, literal string) (func(*Run) bool, error) {
 }
 
 func readTimeTerm(name, op, value string, of func(*Run) []string) (func(*Run) bool, error) {
-	wanted, err := time.Parse(time.RFC3339, value)
-	if err != nil {
-		return nil, invalidFilter("%s is compared with %q; a time such as 2025-01-31T10:00:00Z was expected", name, value)
-	}
 	holds := map[string]func(order int) bool{
 		"eq": func(o int) bool { return o == 0 }, "ne": func(o int) bool { return o != 0 },
 		"gt": func(o int) bool { return o > 0 }, "ge": func(o int) bool { return o >= 0 },
@@ -115,6 +111,10 @@ func readTimeTerm(name, op, value string, of func(*Run) []string) (func(*Run) bo
 	}[op]
 	if holds == nil {
 		return nil, invalidFilter("%s is a time, and contains does not apply", name)
+	}
+	wanted, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return nil, invalidFilter("%s is compared with %q; a time such as 2025-01-31T10:00:00Z was expected", name, value)
 	}
 	return func(r *Run) bool {
 		for _, text := range of(r) {

@@ -12,6 +12,7 @@ import (
 var (
 	repositoryName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagName        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	hostName       = regexp.MustCompile(`^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?$`)
 	template       = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 )
 
@@ -32,6 +33,9 @@ func readReference(text, loginServer string) (reference, error) {
 	rest := text
 	if first, after, found := strings.Cut(text, "/"); found && isHost(first) {
 		ref.host, rest = strings.ToLower(first), after
+		if !hostName.MatchString(ref.host) {
+			return invalid("%q is no host of a registry; host or host:port was expected", first)
+		}
 	}
 	if strings.Contains(rest, "@") {
 		return invalid("an image is pushed under a tag, and a digest follows from its content; name it repository:tag")

@@ -206,7 +206,7 @@ func (r *buildRequest) checkCredentials() error {
 }
 
 func (c *customRegistry) check(field, host string) error {
-	if strings.ContainsAny(host, "/ @") || !isHost(host) {
+	if !hostName.MatchString(strings.ToLower(host)) || !isHost(host) {
 		return invalid(field, "%q is no host of a registry; host or host:port was expected, without https://", host)
 	}
 	if c == nil || (c.Identity == "" && c.UserName == nil && c.Password == nil) {
