@@ -123,11 +123,14 @@ func (a *acrBuild) request(c *Call, registry string) (*document.Object, error) {
 			return nil, usagef("--image: the name of the image is empty")
 		}
 	}
+	if len(a.Image) == 0 && !a.NoPush {
+		c.Warn("no --image names the image, so it is built and not pushed")
+	}
 	credentials, err := a.credentials(c, groupOf(registry))
 	if err != nil {
 		return nil, err
 	}
-	return document.New("type", "DockerBuildRequest", "isPushEnabled", !a.NoPush, "noCache", a.NoCache, "imageNames", document.Strings(a.Image),
+	return document.New("type", "DockerBuildRequest", "isPushEnabled", !a.NoPush && len(a.Image) > 0, "noCache", a.NoCache, "imageNames", document.Strings(a.Image),
 		"platform", platform, "timeout", a.Timeout, "arguments", arguments).SetIf("target", a.Target).SetIf("credentials", credentials), nil
 }
 

@@ -202,6 +202,9 @@ func TestBuildWithoutPushAndLogs(t *testing.T) {
 	if b.links != 0 {
 		t.Error("the log was asked for")
 	}
+	if _, _, stderr := b.plant.run(t.Context(), "acr build -r fraudacr -g rg1 --no-logs "+folder(t, sources)); b.request["isPushEnabled"] != false || !strings.Contains(stderr, "not pushed") {
+		t.Errorf("an image without a name is pushed: %v\n%s", b.request, stderr)
+	}
 	b.looks, b.chunks = 0, []string{"never ends"}
 	if out := b.ok(t, "acr build -r fraudacr -g rg1 --no-wait --query status -o tsv "+folder(t, sources)); out != "Queued\n" {
 		t.Errorf("printed %q", out)

@@ -253,9 +253,13 @@ func TestPackingAgreesWithThePatterns(t *testing.T) {
 		}
 		want := map[string]bool{"Dockerfile": true, ".dockerignore": true}
 		for file := range files {
-			ignored, err := matcher.MatchesOrParentMatches(file)
-			if err != nil {
-				t.Fatal(err)
+			// As BuildKit decides: part by part, each knowing what its parent matched.
+			ignored, above, at := false, patternmatcher.MatchInfo{}, ""
+			for part := range strings.SplitSeq(file, "/") {
+				at = path.Join(at, part)
+				if ignored, above, err = matcher.MatchesUsingParentResults(at, above); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if !ignored {
 				want[file] = true
