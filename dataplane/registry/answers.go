@@ -74,8 +74,8 @@ func (q *request) readJSON(into any) error {
 	return nil
 }
 
-// The sizes of pages. Without ?n= lists of the distribution protocol come whole, because its older clients do not follow
-// links; those of /acr/v1 come in pages.
+// The sizes of pages: what one may be at most, and what it is without ?n=. Lists of tags by the distribution protocol come
+// whole then, because its older clients do not follow links.
 const (
 	pageMost = 1000
 	pageACR  = 100

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/alvara-ml/alvara/dataplane/registry/content"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -72,6 +73,10 @@ func (s *Server) fail(q *request, err error) {
 		e = &resource.Error{Kind: resource.Internal, Cause: err}
 	}
 	answer := answers[e.Kind]
+	if e.Code == content.CodeInsufficientStorage {
+		// Clients repeat a 503 at once, which would not help while the medium is full.
+		answer.status = http.StatusInsufficientStorage
+	}
 	if e.Kind == resource.Internal || answer.status >= 500 {
 		s.Log.Error("registry request failed", "request", q.id, "operation", q.opName(), "registry", q.registry.Name, "path", q.http.URL.Path, "error", err, "cause", e.Cause)
 	}

@@ -58,18 +58,25 @@ func (s *Server) exchange(q *request) error {
 	}
 	ctx := q.http.Context()
 	principal, err := s.Authenticator.Authenticate(ctx, given, Audience)
-	if err != nil {
-		// The tools have tokens for the resource manager at hand.
+	if isWrongAudience(err) { // the tools have tokens for the resource manager at hand
 		var other error
-		if principal, other = s.Authenticator.Authenticate(ctx, given, arm.ResourceManager); other != nil {
-			return err
+		if principal, other = s.Authenticator.Authenticate(ctx, given, arm.ResourceManager); !isWrongAudience(other) {
+			err = other
 		}
+	}
+	if err != nil {
+		return err
 	}
 	refresh, err := s.issue(q.registry, subject{principal: principal}, identity.RegistryRefresh, nil)
 	if err != nil {
 		return err
 	}
 	return q.answerToken(map[string]any{"refresh_token": refresh})
+}
+
+func isWrongAudience(err error) bool {
+	e, ok := resource.AsError(err)
+	return ok && e.Code == "InvalidAuthenticationTokenAudience"
 }
 
 // token gives an access token for scopes. The proof is a refresh token or the admin user's password, in the form or as
