@@ -23,6 +23,7 @@ import (
 	"github.com/alvara-ml/alvara/featurestore/online/pebble"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/provider/authorization"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
 	"github.com/alvara-ml/alvara/store/sqlite"
@@ -51,6 +52,7 @@ type Server struct {
 	registry  *registry.Server
 	images    *content.Engine
 	taskFiles *taskFiles
+	builds    *image.Process
 	online    *pebble.Store
 	authority *authority
 

@@ -7,11 +7,16 @@ import (
 	"github.com/alvara-ml/alvara/featurestore/materialize"
 	"github.com/alvara-ml/alvara/featurestore/retrieval"
 	"github.com/alvara-ml/alvara/featurestore/worker"
+	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/job/sandbox"
 )
 
-// Child does what this program was started for by a running server, when it was: to compute features, or to carry out
-// materialization or retrieval. A main calls it before anything else and exits with the status.
+// Child does what this program was started for by a running server, when it was: to compute features, to carry out
+// materialization, retrieval or an image build, or to be the first process of a sandbox. A main calls it before anything else and exits with the status.
 func Child(args []string) (status int, ours bool) {
+	if sandbox.IsInit(args) {
+		sandbox.Main() // does not return
+	}
 	if duckdb.IsCompute(args) {
 		return duckdb.ComputeMain(os.Stdin, os.Stdout), true
 	}
@@ -21,6 +26,8 @@ func Child(args []string) (status int, ours bool) {
 	switch args[2] {
 	case materialize.Mode:
 		return materialize.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
+	case image.Mode:
+		return image.WorkerMain(os.Stdin, os.Stdout), true
 	case retrieval.Mode:
 		return retrieval.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
 	}

@@ -17,11 +17,16 @@ type Config struct {
 	Domain  string // planes have host names below it; "" means addresses with the IP form
 	// PasswordGrant lets users sign in by password. Off by default: nothing has a password unless somebody wants it.
 	PasswordGrant bool
-	// Jobs is how many materialization jobs run at once; 0 is one for each processor and at least two.
+	// Jobs is how many materialization jobs, and how many image builds, run at once; 0 is one for each processor and at least two.
 	Jobs int
 	// JobTime is how long the computation of one job may take; 0 is half an hour. A feature set's SQL is a stranger's code:
 	// it must not hold a place for ever.
 	JobTime time.Duration
+	// BuildNetwork lets the commands of image builds reach the network. Off by default.
+	BuildNetwork bool
+	// TrustedRegistries are hosts of registries elsewhere to which builds may send the tokens of their identities. Those of
+	// this server are trusted without being named.
+	TrustedRegistries []string
 	// Program is the command, with its first arguments, that runs this program again for work in processes of its own;
 	// the default is the running executable.
 	Program []string

@@ -64,7 +64,9 @@ func (s *Server) openRegistries(ctx context.Context) (containerregistry.Deps, er
 		Usage: func(ctx context.Context, key string) (int64, error) {
 			return s.images.Registry(key, content.Limits{}).Usage(ctx)
 		},
-		Drop: s.images.Drop,
+	}
+	if err := s.openBuilds(&deps); err != nil {
+		return deps, err
 	}
 	s.registryCatalog, err = containerregistry.OpenCatalog(ctx, s.store, deps, containerregistry.Events{
 		Opened: func(r registry.Registry, port int) { s.registryPorts.opened(r.Name, port) },
@@ -83,6 +85,9 @@ func (s *Server) collectRegistries(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if _, err := s.builds.Evict(s.config.Clock().Add(-layersUnused), layersKept); err != nil {
+			s.config.Log.Error("unpacked layers could not be removed and will be tried again", "error", err)
 		}
 		for _, r := range s.registryCatalog.All() {
 			report, err := s.images.Registry(r.Key, content.Limits{}).Collect(ctx, content.CollectOptions{

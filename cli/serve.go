@@ -12,14 +12,16 @@ import (
 
 // ServeOptions is how a server is to run. Log takes its log lines.
 type ServeOptions struct {
-	DataDir       string
-	Listen        string // host:port of the resource manager; port 0 takes a free one
-	Domain        string // "" gives the planes IP-form addresses
-	PasswordGrant bool
-	Jobs          int           // materialization jobs at once; 0 takes the server's default
-	JobTimeLimit  time.Duration // of the computation of one job; 0 takes the server's default
-	LogLevel      string        // debug, info, warn or error
-	Log           io.Writer
+	DataDir           string
+	Listen            string // host:port of the resource manager; port 0 takes a free one
+	Domain            string // "" gives the planes IP-form addresses
+	PasswordGrant     bool
+	Jobs              int           // materialization jobs at once; 0 takes the server's default
+	JobTimeLimit      time.Duration // of the computation of one job; 0 takes the server's default
+	BuildNetwork      bool          // commands of image builds reach the network
+	TrustedRegistries []string      // to which builds may send tokens of their identities
+	LogLevel          string        // debug, info, warn or error
+	Log               io.Writer
 }
 
 // Server is a running server.
@@ -33,7 +35,9 @@ type serveCommand struct {
 	Listen        string        `default:"127.0.0.1:0" help:"Address of the resource manager and token service; port 0 takes a free one. (${default})"`
 	Domain        string        `help:"DNS domain under which the planes have host names; without it addresses have the IP form."`
 	PasswordGrant bool          `help:"Allow users to sign in with name and password."`
-	Jobs          int           `placeholder:"N" help:"Materialization jobs at once; without it one for each processor, and at least two."`
+	Jobs          int           `placeholder:"N" help:"Materialization jobs, and image builds, at once; without it one for each processor, and at least two."`
+	BuildNetwork  bool          `name:"build-network" help:"Let the commands of image builds reach the network."`
+	TrustRegistry []string      `name:"trust-registry" placeholder:"HOST" help:"Registry elsewhere to which builds may send the tokens of their identities; may be repeated."`
 	JobTimeLimit  time.Duration `name:"job-time-limit" default:"30m" help:"How long the computation of one job may take. (${default})"`
 	LogLevel      string        `enum:"debug,info,warn,error" default:"info" help:"${enum}."`
 	DrainTimeout  time.Duration `default:"30s" help:"How long running requests may take to end after SIGTERM; jobs stop at once and go on at the next start. (${default})"`
@@ -44,7 +48,7 @@ func (s *serveCommand) Run(c *Call) error {
 		return fmt.Errorf("this build has no server in it")
 	}
 	server, err := c.Program.Serve(c.ctx, ServeOptions{
-		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, LogLevel: s.LogLevel, Log: c.Program.Stderr,
+		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, TrustedRegistries: s.TrustRegistry, LogLevel: s.LogLevel, Log: c.Program.Stderr,
 	})
 	if err != nil {
 		return err
