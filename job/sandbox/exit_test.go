@@ -29,7 +29,7 @@ func TestExitStatus(t *testing.T) {
 		{"a status that looks like a signal", []string{"probe", "exit", "137"}, 137, "", ""},
 		{"a signal", []string{"probe", "signal", "15"}, 143, "SIGTERM", ""},
 		{"a signal that cannot be caught", []string{"probe", "signal", "9"}, 137, "SIGKILL", ""},
-		{"a signal of its own", []string{"probe", "signal", "10"}, 138, "SIGUSR1", ""},
+		{"another signal", []string{"probe", "signal", "1"}, 129, "SIGHUP", ""},
 		{"not there", []string{"nothing"}, 127, "", "cannot execute nothing: no such file or directory\n"},
 		{"not there, by path", []string{"/bin/nothing"}, 127, "", "cannot execute /bin/nothing: no such file or directory\n"},
 		{"a folder", []string{"/etc"}, 126, "", "cannot execute /etc: permission denied\n"},

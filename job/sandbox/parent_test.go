@@ -55,7 +55,7 @@ func eventually(t testing.TB, what string, holds func() bool) {
 // A caller that is killed takes the command with it, at whatever point, and Sweep removes what is left.
 func TestKilledCaller(t *testing.T) {
 	for _, after := range []time.Duration{0, 5, 10, 15, 20, 25, 30, 40, 60, -1} {
-		t.Run(after.String(), func(t *testing.T) {
+		t.Run((after * time.Millisecond).String(), func(t *testing.T) {
 			spec, mark := box(t), marker()
 			caller := exec.Command("/proc/self/exe", spec.ID, spec.State, spec.Root, mark)
 			caller.Env = append(os.Environ(), envScenario+"=caller")
