@@ -15,6 +15,9 @@ import (
 // MI-08: skopeo, and with it podman and buildah, whose library it is, copies, inspects, lists and deletes, by role; what is
 // refused says why.
 func TestSkopeo(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a client of its own")
+	}
 	program, err := exec.LookPath("skopeo")
 	if err != nil {
 		t.Skip("skopeo is not installed")
