@@ -23,10 +23,10 @@ func (r *Registry) Collect(ctx context.Context, options CollectOptions) (Report,
 	s.collecting.Lock()
 	defer s.collecting.Unlock()
 	// From here on pushes note what they rely on. Those that passed the gate before have written their documents.
-	s.gate.Lock()
+	open := s.close()
 	dropped := s.dropped
 	s.mark(map[string]bool{})
-	s.gate.Unlock()
+	open()
 	defer s.mark(nil)
 	if dropped {
 		return Report{}, nil
@@ -157,8 +157,7 @@ func (c *collection) removeDocuments(ctx context.Context) error {
 
 func (c *collection) removeBatch(ctx context.Context, gone map[string]bool) (more bool, err error) {
 	const most = 100
-	c.space.gate.Lock()
-	defer c.space.gate.Unlock()
+	defer c.space.close()()
 	if c.space.dropped {
 		return false, nil
 	}
@@ -240,8 +239,7 @@ func (c *collection) removeBytes(ctx context.Context) error {
 
 // closed runs fn with the gate to itself.
 func (c *collection) closed(fn func() error) error {
-	c.space.gate.Lock()
-	defer c.space.gate.Unlock()
+	defer c.space.close()()
 	if c.space.dropped {
 		return nil
 	}

@@ -95,8 +95,7 @@ func (e *Engine) Drop(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
+	defer s.close()()
 	s.dropped = true
 	if err := e.dropDocuments(ctx, key); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	storagedriver "github.com/distribution/distribution/v3/registry/storage/driver"
 )
@@ -19,6 +20,8 @@ type namespace struct {
 	storagedriver.StorageDriver
 	prefix string
 	root   string // the folder that prefix stands for, "" when there is none
+
+	lasting sync.Map // folders whose entry in their parent survives a power failure
 }
 
 func (n *namespace) GetContent(ctx context.Context, path string) ([]byte, error) {
@@ -26,6 +29,9 @@ func (n *namespace) GetContent(ctx context.Context, path string) ([]byte, error)
 }
 
 func (n *namespace) PutContent(ctx context.Context, path string, content []byte) error {
+	if n.root != "" && !strings.HasPrefix(path, blobsPath+"/") {
+		return n.jot(path, content)
+	}
 	if err := n.StorageDriver.PutContent(ctx, n.prefix+path, content); err != nil {
 		return err
 	}
@@ -73,19 +79,51 @@ func (n *namespace) Walk(ctx context.Context, path string, fn storagedriver.Walk
 	return storagedriver.WalkFallback(ctx, n, path, fn, options...)
 }
 
-// sync makes the entries of a path last, from the folder of the file up to the namespace's own and its place in the root.
+// sync makes the entries of a content's path last: the file's in its folder, that folder's in its parent, and so on up to
+// the root. Only a content's own folder ever goes away, so the entries above it are made to last once.
 func (n *namespace) sync(file string) error {
-	if n.root == "" || strings.Contains(file, "/hashstates/") { // a lost state is computed again
+	if n.root == "" {
 		return nil
 	}
-	for folder := path.Dir(file); ; folder = path.Dir(folder) {
-		if err := syncFolder(filepath.Join(n.root, filepath.FromSlash(folder))); err != nil {
+	own := path.Dir(file)
+	if err := syncFolder(n.file(own)); err != nil {
+		return err
+	}
+	for folder := own; folder != "/"; folder = path.Dir(folder) {
+		if _, lasts := n.lasting.Load(folder); lasts {
+			return nil
+		}
+		if err := syncFolder(n.file(path.Dir(folder))); err != nil {
 			return err
 		}
-		if folder == "/" {
-			return syncFolder(filepath.Dir(n.root))
+		if folder != own {
+			n.lasting.Store(folder, true)
 		}
 	}
+	return syncFolder(filepath.Dir(n.root))
+}
+
+func (n *namespace) file(path string) string { return filepath.Join(n.root, filepath.FromSlash(path)) }
+
+// jot writes a note of the engine whole or not at all, without waiting for the disk: states of uploads, which need not
+// survive a power failure, and links, which are not looked at when bytes are files.
+func (n *namespace) jot(name string, content []byte) error {
+	file := n.file(name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
 }
 
 func syncFolder(name string) error {

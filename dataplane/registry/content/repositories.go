@@ -105,32 +105,51 @@ func (r *Registry) SetRepositoryAttributes(ctx context.Context, name string, cha
 // NAME_UNKNOWN; DENIED when it, or a manifest or a tag in it, is locked.
 func (r *Registry) DeleteRepository(ctx context.Context, name string) (Deleted, error) {
 	var deleted Deleted
+	var contents []string
 	err := r.alone(ctx, func(s *space) error {
 		var err error
-		deleted, err = r.deleteRepository(ctx, s, name)
+		deleted, contents, err = r.deleteRepository(ctx, s, name)
 		return err
 	})
-	return deleted, err
+	if err != nil {
+		return Deleted{}, err
+	}
+	contents = slices.Compact(slices.Sorted(slices.Values(contents)))
+	for batch := range slices.Chunk(contents, 100) {
+		err := r.alone(ctx, func(s *space) error {
+			for _, content := range batch {
+				if err := r.removeUnheld(ctx, s, content); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil { // the repository is deleted all the same
+			r.engine.options.Log.ErrorContext(ctx, "bytes of a deleted repository stay until the next collection", "repository", name, "error", err)
+			break
+		}
+	}
+	return deleted, nil
 }
 
-func (r *Registry) deleteRepository(ctx context.Context, s *space, name string) (Deleted, error) {
-	deleted := Deleted{Manifests: []string{}, Tags: []string{}}
+// deleteRepository removes the documents, and gives the contents that they named.
+func (r *Registry) deleteRepository(ctx context.Context, s *space, name string) (deleted Deleted, contents []string, err error) {
+	deleted = Deleted{Manifests: []string{}, Tags: []string{}}
 	if _, err := r.repository(ctx, name); err != nil {
-		return deleted, err
+		return deleted, nil, err
 	}
 	parent, err := r.deletable(ctx, name)
 	if err != nil {
-		return deleted, err
+		return deleted, nil, err
 	}
 	ops := []store.Op{parent.remove()}
-	var contents []string
 	manifests, err := list[manifestDocument](ctx, r.engine, kindManifest, r.below("manifests", name))
 	if err != nil {
-		return deleted, err
+		return deleted, nil, err
 	}
 	for _, manifest := range manifests {
 		if err := manifest.body.Attributes.deletable("manifest", manifest.body.Digest); err != nil {
-			return deleted, err
+			return deleted, nil, err
 		}
 		deleted.Manifests = append(deleted.Manifests, manifest.body.Digest)
 		contents = append(contents, manifest.body.Digest)
@@ -138,11 +157,11 @@ func (r *Registry) deleteRepository(ctx context.Context, s *space, name string) 
 	}
 	tags, err := list[Tag](ctx, r.engine, kindTag, r.below("tags", name))
 	if err != nil {
-		return deleted, err
+		return deleted, nil, err
 	}
 	for _, tag := range tags {
 		if err := tag.body.Attributes.deletable("tag", tag.body.Name); err != nil {
-			return deleted, err
+			return deleted, nil, err
 		}
 		deleted.Tags = append(deleted.Tags, tag.body.Name)
 		ops = append(ops, tag.remove())
@@ -150,7 +169,7 @@ func (r *Registry) deleteRepository(ctx context.Context, s *space, name string) 
 	for _, rest := range []struct{ kind, collection string }{{kindBlob, "blobs"}, {kindUpload, "uploads"}, {kindReferrer, "referrers"}} {
 		documents, err := list[struct{ Digest string }](ctx, r.engine, rest.kind, r.below(rest.collection, name))
 		if err != nil {
-			return deleted, err
+			return deleted, nil, err
 		}
 		for _, document := range documents {
 			ops = append(ops, document.remove())
@@ -163,18 +182,12 @@ func (r *Registry) deleteRepository(ctx context.Context, s *space, name string) 
 		ops = append(ops, store.Vacant{Prefix: r.below(collection, name)})
 	}
 	if _, err := r.engine.apply(ctx, ops...); err != nil {
-		return deleted, err
+		return deleted, nil, err
 	}
 	for _, content := range contents {
 		s.release(content)
 	}
-	for _, content := range slices.Compact(slices.Sorted(slices.Values(contents))) {
-		if err := r.removeUnheld(ctx, s, content); err != nil { // it is deleted all the same; Collect removes the rest
-			r.engine.options.Log.ErrorContext(ctx, "bytes of a deleted repository stay until the next collection", "repository", name, "error", err)
-			break
-		}
-	}
-	return deleted, nil
+	return deleted, contents, nil
 }
 
 // repository reads a repository's document, which must be there.

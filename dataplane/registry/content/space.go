@@ -172,14 +172,26 @@ func (r *Registry) change(ctx context.Context, fn func(s *space) error) error {
 	return r.settle(ctx, s, fn)
 }
 
+// close takes the gate alone. Who waits in line for it keeps out everybody who comes later, and a commit of a large blob
+// syncs it in the gate; so it is tried for a while before waiting in line.
+func (s *space) close() (open func()) {
+	for range 200 {
+		if s.gate.TryLock() {
+			return s.gate.Unlock
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.gate.Lock()
+	return s.gate.Unlock
+}
+
 // alone is change with the gate to itself.
 func (r *Registry) alone(ctx context.Context, fn func(s *space) error) error {
 	s, err := r.enter(ctx)
 	if err != nil {
 		return err
 	}
-	s.gate.Lock()
-	defer s.gate.Unlock()
+	defer s.close()()
 	return r.settle(ctx, s, fn)
 }
 
