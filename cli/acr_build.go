@@ -218,7 +218,7 @@ func (c *Call) sendSource(registry string, source *buildContext) (string, error)
 	if link == "" || relative == "" {
 		return "", fmt.Errorf("the server names no place for the sources of a build")
 	}
-	c.Warn("sending %d files in %s to the registry %s", source.Files, byteText(info.Size()), lastName(registry))
+	c.Warn("sending %s (files: %d) to the registry %s", byteText(info.Size()), source.Files, lastName(registry))
 	progress := c.progressBytes("Sending", info.Size())
 	defer progress.Stop()
 	return relative, c.uploadSource(link, packed, info.Size(), progress.Value)
