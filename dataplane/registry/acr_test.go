@@ -51,7 +51,7 @@ func (w *world) sdk(name string) (*azcontainerregistry.Client, *azcontainerregis
 }
 
 // pages reads all pages of a list.
-func pages[T any](t *testing.T, pager *runtime.Pager[T]) (all []T) {
+func pages[T any](t testing.TB, pager *runtime.Pager[T]) (all []T) {
 	t.Helper()
 	for pager.More() {
 		page, err := pager.NextPage(t.Context())

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/alvara-ml/alvara/access"
 	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/audit"
+	"github.com/alvara-ml/alvara/dataplane/registry/content"
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -250,4 +252,32 @@ func (w *world) condition(id resource.ID, text string) {
 	changed := *w.live.Snapshot().Assignment(id)
 	changed.Condition = parsed
 	w.live.Apply(access.PutAssignment{Assignment: changed})
+}
+
+// FuzzScopes: whatever is asked for, a token carries names of repositories and known actions only, and never more than was
+// asked for.
+func FuzzScopes(f *testing.F) {
+	for _, text := range []string{"repository:a/b:pull,push", "registry:catalog:*", "repository:a:metadataRead artifact-repository:b:pull", "repository:a:b:pull", ":::", "repository::pull", "registry:x:*", "repository:a:admin"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		scopes, err := parseScopes([]string{text})
+		if err != nil {
+			if resource.KindOf(err) != resource.Invalid {
+				t.Fatalf("%q: %v", text, err)
+			}
+			return
+		}
+		for _, scope := range scopes {
+			if scope.Type == "repository" && content.CheckRepositoryName(scope.Name) != nil || scope.Type == "registry" && scope.Name != "catalog" ||
+				scope.Type != "repository" && scope.Type != "registry" || !strings.Contains(text, scope.Type+":"+scope.Name+":") {
+				t.Fatalf("%q gives %+v", text, scope)
+			}
+			for _, action := range scope.Actions {
+				if !slices.Contains([]string{"pull", "push", "delete", "metadata_read", "metadata_write", "*"}, action) || !strings.Contains(text, strings.Split(action, "_")[0]) {
+					t.Fatalf("%q gives the action %q", text, action)
+				}
+			}
+		}
+	})
 }

@@ -123,7 +123,7 @@ func (a tokens) Authenticate(_ context.Context, token, resourceName string) (ide
 
 // world is two registries, alpha and beta, over a folder, each on a TLS listener of its own, and a directory of people.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	now       time.Time
 	catalog   *catalog
 	directory *identity.Directory
@@ -139,7 +139,7 @@ func registryID(name string) resource.ID {
 	return resource.MustParseID("/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg1/providers/Microsoft.ContainerRegistry/registries/" + name)
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Now(), audit: &audit.Memory{}, http: map[string]*httptest.Server{}, people: map[string]string{},
@@ -169,7 +169,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-type testLog struct{ t *testing.T }
+type testLog struct{ t testing.TB }
 
 func (l testLog) Write(line []byte) (int, error) {
 	l.t.Log(strings.TrimSpace(string(line)))
