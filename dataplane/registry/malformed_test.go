@@ -114,6 +114,24 @@ func TestHugeHeaders(t *testing.T) {
 	}
 }
 
+// Whatever a client gives as the place to go on from is a place in the order of names, and never a fault of the server.
+func TestOddPlacesInLists(t *testing.T) {
+	w := newWorld(t)
+	w.grant("owner", "Owner", resource.Root)
+	header := w.as("owner", "team/app")
+	w.pushImage(header, "team/app", "v1", "")
+	for _, path := range []string{"/v2/_catalog", "/acr/v1/_catalog", "/v2/team/app/tags/list", "/acr/v1/team/app/_tags", "/acr/v1/team/app/_manifests"} {
+		for _, last := range []string{"", "A", "zzz", "../..", "a/", "/", "%", "\x00", "\xff\xfe", "a:b", strings.Repeat("x", 5000), "team/app", "v1"} {
+			for _, n := range []string{"", "&n=1", "&n=1000000"} {
+				a := w.do(call{method: "GET", path: path + "?last=" + url.QueryEscape(last) + n, header: header})
+				if a.status != 200 && a.status != 400 {
+					t.Errorf("%s after %.20q%s: %d %s", path, last, n, a.status, a.body)
+				}
+			}
+		}
+	}
+}
+
 // Ten clients push one tag at once: each is answered, the tag is one of theirs, whole, and every manifest is there.
 func TestTenClientsPushOneTag(t *testing.T) {
 	w := newWorld(t)
