@@ -37,6 +37,9 @@ type Deps struct {
 	// more than once.
 	Drop func(ctx context.Context, key string) error
 
+	// TrustedHosts are registries elsewhere, by host[:port], to which runs may send the tokens of their identities, as they do
+	// to this server's own.
+	TrustedHosts []string
 	// Source makes a place for the context of a build, gives a URL that it can be uploaded to (PUT of one blob) for a while,
 	// and the path by which the run names it.
 	Source func(ctx context.Context, key string) (uploadURL, path string, err error)

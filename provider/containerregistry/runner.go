@@ -220,6 +220,9 @@ func (r *Runner) order(ctx context.Context, run *arm.Resource[Run]) (image.Order
 			who.Default = actor.Principal
 		}
 	}
+	for _, host := range r.Deps.TrustedHosts {
+		order.TrustedHosts = append(order.TrustedHosts, strings.ToLower(host))
+	}
 	if order.OwnHosts, err = r.Deps.loginServers(ctx, r.Store); err != nil {
 		return image.Order{}, who, err
 	}

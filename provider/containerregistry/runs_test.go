@@ -218,7 +218,7 @@ func TestRunRequests(t *testing.T) {
 		{"both at once", custom("other.example.com", map[string]any{"identity": "[system]", "userName": map[string]any{"type": "Opaque", "value": "u"}}), "InvalidRunRequest", []string{"leave one of them out"}},
 		{"a name without a password", custom("other.example.com", map[string]any{"userName": map[string]any{"type": "Opaque", "value": "u"}}), "InvalidRunRequest", []string{"password"}},
 		{"a vault", custom("other.example.com", map[string]any{"userName": map[string]any{"type": "Opaque", "value": "u"}, "password": map[string]any{"type": "Vaultsecret", "value": "https://v"}}), "NotSupported", []string{"password.type"}},
-		{"an identity's token for a stranger", custom("other.example.com", map[string]any{"identity": "[system]"}), "InvalidRunRequest", []string{"no registry of this server"}},
+		{"an identity's token for a stranger", custom("other.example.com", map[string]any{"identity": "[system]"}), "InvalidRunRequest", []string{"no registry of this server", "--trust-registry other.example.com"}},
 		{"an unknown mode", map[string]any{"credentials": map[string]any{"sourceRegistry": map[string]any{"loginMode": "Some"}}}, "InvalidRequestContent", []string{"loginMode"}},
 		{"a push without signing in", map[string]any{"credentials": map[string]any{"sourceRegistry": map[string]any{"loginMode": "None"}}}, "InvalidRunRequest", []string{"loginMode", "isPushEnabled"}},
 		{"an identity for no sign-in", map[string]any{"isPushEnabled": false, "credentials": map[string]any{"sourceRegistry": map[string]any{"loginMode": "None", "identity": "[system]"}}}, "InvalidRunRequest", nil},
@@ -325,28 +325,30 @@ func TestCredentialMap(t *testing.T) {
 	run := w.schedule(map[string]any{
 		"imageNames": []string{"app:v1", "127.0.0.1:50002/mirror/app:v1"},
 		"credentials": map[string]any{"customRegistries": map[string]any{
-			"127.0.0.1:50002":    map[string]any{"identity": uami.text("properties.clientId")},
-			"Docker.Example.com": map[string]any{"userName": opaque("robot"), "password": opaque("hunter2")},
+			"127.0.0.1:50002":     map[string]any{"identity": uami.text("properties.clientId")},
+			"trusted.example.com": map[string]any{"identity": "[system]"},
+			"Docker.Example.com":  map[string]any{"userName": opaque("robot"), "password": opaque("hunter2")},
 		}},
 	})
 	end := w.ended(run)
 	order, who := w.build.last()
 	want := map[string]image.Credential{
-		"127.0.0.1:50001":    {ClientID: "system", Principal: system},
-		"127.0.0.1:50002":    {ClientID: uami.text("properties.clientId"), Principal: uami.text("properties.principalId")},
-		"docker.example.com": {Username: "robot", Password: "hunter2"},
+		"127.0.0.1:50001":     {ClientID: "system", Principal: system},
+		"127.0.0.1:50002":     {ClientID: uami.text("properties.clientId"), Principal: uami.text("properties.principalId")},
+		"trusted.example.com": {ClientID: "system", Principal: system},
+		"docker.example.com":  {Username: "robot", Password: "hunter2"},
 	}
 	if !maps.Equal(order.Credentials, want) {
 		t.Errorf("the credentials are %+v", order.Credentials)
 	}
-	if slices.Sort(order.OwnHosts); !slices.Equal(order.OwnHosts, []string{"127.0.0.1:50001", "127.0.0.1:50002"}) || len(order.TrustedHosts) != 0 {
+	if slices.Sort(order.OwnHosts); !slices.Equal(order.OwnHosts, []string{"127.0.0.1:50001", "127.0.0.1:50002"}) || !slices.Equal(order.TrustedHosts, []string{"trusted.example.com"}) {
 		t.Errorf("the hosts are %q and %q", order.OwnHosts, order.TrustedHosts)
 	}
 	ids := []string{system, uami.text("properties.principalId")}
 	if slices.Sort(ids); who.Default != system || len(who.Identities) != 2 || !slices.Contains(who.Identities, ids[0]) || !slices.Contains(who.Identities, ids[1]) {
 		t.Errorf("it runs as %+v", who)
 	}
-	if strings.Contains(end.Raw, "hunter2") || len(end.get("properties.customRegistries").([]any)) != 2 {
+	if strings.Contains(end.Raw, "hunter2") || len(end.get("properties.customRegistries").([]any)) != 3 {
 		t.Errorf("it shows %s", end.Raw)
 	}
 	// The registry itself may be in the map, too.
@@ -437,6 +439,9 @@ func TestChangeRun(t *testing.T) {
 
 // TestRunsAreBounded: of the runs that have ended the newest 1000 are kept, and as many of those to archive.
 func TestRunsAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes many runs")
+	}
 	w := newWorld(t)
 	w.withRegistry()
 	first := w.schedule(nil)
@@ -473,6 +478,9 @@ func TestRunsAreBounded(t *testing.T) {
 }
 
 func TestTooManyRuns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes many runs")
+	}
 	w := openWorld(t, newStore(), newWorld(t).sealer, 0) // nobody works
 	w.must("PUT", group, map[string]any{"location": "local"})
 	w.withRegistry()

@@ -204,14 +204,18 @@ func (d Deps) actors(ctx context.Context, call *arm.Call, r *arm.Resource[Regist
 			continue
 		}
 		// A token that a stranger is sent is one that the stranger has.
-		if !slices.Contains(servers, host) {
-			return nil, secrets, invalid(field+".identity", "%s is no registry of this server, and tokens of identities are sent to no others; give a userName and password", host)
+		if !slices.Contains(servers, host) && !d.trusts(host) {
+			return nil, secrets, invalid(field+".identity", "%s is no registry of this server, nor one that its operator trusts, and tokens of identities are sent to no others; give a userName and password, or have the server started with --trust-registry %s", host, host)
 		}
 		if out[host], err = actor(ctx, call, r, field+".identity", custom.Identity); err != nil {
 			return nil, secrets, err
 		}
 	}
 	return out, secrets, nil
+}
+
+func (d Deps) trusts(host string) bool {
+	return slices.ContainsFunc(d.TrustedHosts, func(trusted string) bool { return strings.EqualFold(trusted, host) })
 }
 
 func names(custom map[string]*customRegistry, host string) bool {
@@ -256,7 +260,7 @@ func (d Deps) makeRoom(ctx context.Context, call *arm.Call, r *arm.Resource[Regi
 		}
 	}
 	if waiting >= maxWaitingRuns {
-		return 0, resource.Errorf(resource.TooManyRequests, "TooManyRuns", "The registry %s has %d runs that have not ended, and takes no more; wait for some, or cancel them: alvara acr task list-runs -r %s", r.Name, waiting, r.Name)
+		return 0, resource.Errorf(resource.TooManyRequests, "TooManyRuns", "The registry %s has %d runs that have not ended, and takes no more; wait for some, or cancel them: alvara acr task runs -r %s", r.Name, waiting, r.Name)
 	}
 	for _, runs := range ended {
 		slices.SortFunc(runs, func(a, b *arm.Resource[Run]) int { return b.Properties.Work.Sequence - a.Properties.Work.Sequence })

@@ -268,6 +268,7 @@ func (w *world) newDeps() containerregistry.Deps {
 			})
 			return port, nil
 		},
+		TrustedHosts: []string{"Trusted.example.com"},
 		Usage: func(_ context.Context, key string) (held int64, err error) {
 			locked(func() { held = w.usage[key] })
 			return held, nil
