@@ -58,6 +58,9 @@ func TestBadManifests(t *testing.T) {
 		w.refused(err, resource.Invalid, "MANIFEST_BLOB_UNKNOWN")
 		_, err = w.PutManifest(w.ctx, "app", "1", "", []byte(index(image("{}", nil, ""))))
 		w.refused(err, resource.Invalid, "MANIFEST_BLOB_UNKNOWN")
+		disguised := strings.Replace(image("{}", []string{"absent"}, ""), "application/vnd.oci.image.layer.v1.tar", content.MediaTypeImage, 1)
+		_, err = w.PutManifest(w.ctx, "app", "1", "", []byte(disguised))
+		w.refused(err, resource.Invalid, "MANIFEST_BLOB_UNKNOWN")
 		_, err = w.PutManifest(w.ctx, "app", sum("x"), "", []byte(image("{}", nil, "")))
 		w.refused(err, resource.Invalid, "DIGEST_INVALID")
 		_, err = w.PutManifest(w.ctx, "../app", "1", "", []byte(image("{}", nil, "")))
@@ -249,5 +252,24 @@ func TestIndexKnowsItsPlatforms(t *testing.T) {
 		w.must(err)
 		equal(t, fmt.Sprint(m.Platforms), fmt.Sprintf("[{%s arm64 linux}]", sum(named("child"))))
 		w.pull("app", "multi")
+	})
+}
+
+// BuildKit pushes a cache as an index of layers and a config of its own.
+func TestIndexOfBlobs(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		body := text(map[string]any{"schemaVersion": 2, "mediaType": content.MediaTypeIndex, "manifests": []any{
+			descriptor("application/vnd.oci.image.layer.v1.tar+gzip", sum("layer"), 5),
+			descriptor("application/vnd.buildkit.cacheconfig.v0", sum("{}"), 2),
+		}})
+		w.pushBlob("app", "{}")
+		_, err := w.PutManifest(w.ctx, "app", "cache", "", []byte(body))
+		w.refused(err, resource.Invalid, "MANIFEST_BLOB_UNKNOWN")
+		w.pushBlob("app", "layer")
+		w.put("app", "cache", body)
+		w.clock.pass(2 * time.Hour)
+		equal(t, w.collect(time.Hour, time.Hour), content.Report{})
+		_, err = w.read("app", sum("layer"))
+		w.must(err)
 	})
 }

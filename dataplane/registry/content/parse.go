@@ -155,17 +155,24 @@ func (d *described) elsewhere() bool {
 	return len(d.URLs) > 0 && slices.Contains(foreignLayers, d.MediaType)
 }
 
-// needed lists the blobs that must be in the repository.
+// needed lists the blobs that must be in the repository: config and layers, and what an index names that is no manifest,
+// as BuildKit's caches do.
 func (m *parsed) needed() []described {
-	if m.Config == nil {
-		return nil
+	var needed []described
+	if m.Config != nil {
+		needed = append(needed, *m.Config)
 	}
-	needed := []described{*m.Config}
-	for _, layer := range *m.Layers {
-		if !layer.elsewhere() {
-			needed = append(needed, layer)
+	if m.Layers != nil {
+		needed = append(needed, *m.Layers...)
+	}
+	if m.Manifests != nil {
+		for _, d := range *m.Manifests {
+			if !d.isManifest() {
+				needed = append(needed, d)
+			}
 		}
 	}
+	needed = slices.DeleteFunc(needed, func(d described) bool { return d.elsewhere() })
 	return distinct(needed)
 }
 
@@ -174,7 +181,17 @@ func (m *parsed) children() []described {
 	if m.Manifests == nil {
 		return nil
 	}
-	return distinct(*m.Manifests)
+	var children []described
+	for _, d := range *m.Manifests {
+		if d.isManifest() {
+			children = append(children, d)
+		}
+	}
+	return distinct(children)
+}
+
+func (d *described) isManifest() bool {
+	return slices.Contains([]string{MediaTypeImage, MediaTypeIndex, MediaTypeDockerImage, MediaTypeDockerList}, d.MediaType)
 }
 
 func distinct(all []described) []described {
