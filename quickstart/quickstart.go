@@ -26,6 +26,7 @@ type Server interface {
 
 // Options say what to show and where.
 type Options struct {
+	Act         string // features, registry, or all
 	Dir         string // the data folder
 	Exit        bool   // stop the server at the end instead of staying up
 	Interactive bool   // Stderr is a terminal, which takes progress bars
@@ -38,7 +39,13 @@ type Options struct {
 	Command func(ctx context.Context, env func(string) string, stdout, stderr io.Writer, args []string) int
 }
 
-// Run shows the features act.
+// Acts are what can be shown, in their order.
+var Acts = []string{"features", "registry"}
+
+// All is the act that is all acts, one after the other.
+const All = "all"
+
+// Run shows one act, or all of them.
 func Run(ctx context.Context, options Options) (err error) {
 	started := time.Now()
 	server, err := options.Open(ctx)
@@ -54,11 +61,17 @@ func Run(ctx context.Context, options Options) (err error) {
 	}()
 	t := &tour{Options: options, ctx: ctx}
 	t.say("The server is up at %s, its data in %s.", server.URL(), options.Dir)
-	if err := t.features(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for _, act := range Acts {
+		if options.Act != All && options.Act != act {
+			continue
 		}
-		return err
+		show := map[string]func() error{"features": t.features, "registry": t.registry}[act]
+		if err := show(); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return err
+		}
 	}
 	t.title("How to go on (%s so far)", time.Since(started).Round(time.Second))
 	t.say(strings.TrimSpace(goOn), options.Dir, options.Dir, options.Dir, filepath.Join(options.Dir, "quickstart"))
@@ -73,13 +86,14 @@ func Run(ctx context.Context, options Options) (err error) {
 const goOn = `
 In another terminal:
 
-  eval "$(alvara env --data %s)"       # so that az, the Azure SDKs, Spark and pandas find the server
+  eval "$(alvara env --data %s)"       # so that az, the Azure SDKs, docker, Spark and pandas find the server
   alvara login --local --data %s        # you own the data folder, so you are the administrator
   alvara ml feature-set list --feature-store fraud-features -g fraud -o table
+  alvara acr repository list -n fraudimages
   alvara role assignment list --all -o table
   less %s/audit/audit.log.000001   # every decision, allowed and refused
 
-The specifications, the SQL and the commands of this tour are in %s and in examples/fraud.`
+The specifications, the SQL and the commands of this tour are in %s and in examples.`
 
 // tour is one showing.
 type tour struct {
@@ -106,6 +120,9 @@ func (t *tour) as(actor string) { t.actor = actor }
 func (t *tour) env(name string) string {
 	if name == "ALVARA_CONFIG_DIR" {
 		return filepath.Join(t.Dir, "quickstart", "profiles", t.actor)
+	}
+	if name == "DOCKER_CONFIG" {
+		return filepath.Join(t.Dir, "quickstart", "profiles", t.actor, "docker")
 	}
 	if strings.HasPrefix(name, "AZURE_") || strings.HasPrefix(name, "ALVARA_") || name == "SSL_CERT_FILE" {
 		return "" // what the surrounding shell is signed in to is not the tour's
@@ -199,8 +216,10 @@ func wrap(text string, width int) string {
 	for _, line := range strings.Split(text, "\n") {
 		for len(line) > width {
 			at := strings.LastIndexByte(line[:width], ' ')
-			if at <= 0 {
-				break
+			if at <= 0 { // a word that is longer than a line keeps one to itself
+				if at = strings.IndexByte(line, ' '); at <= 0 {
+					break
+				}
 			}
 			out, line = append(out, line[:at]), line[at+1:]
 		}

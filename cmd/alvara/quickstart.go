@@ -17,7 +17,7 @@ var tourSize = fraud.Default
 // tour runs the quickstart on a server in this process; its commands are the command line's own.
 func tour(ctx context.Context, options cli.QuickstartOptions) error {
 	return quickstart.Run(ctx, quickstart.Options{
-		Size: tourSize, Dir: options.Dir, Exit: options.Exit, Interactive: options.Interactive, Stdout: options.Stdout, Stderr: options.Stderr,
+		Act: options.Act, Size: tourSize, Dir: options.Dir, Exit: options.Exit, Interactive: options.Interactive, Stdout: options.Stdout, Stderr: options.Stderr,
 		Open: func(ctx context.Context) (quickstart.Server, error) {
 			log, err := logger(options.Stderr, "error")
 			if err != nil {

@@ -26,7 +26,8 @@ func TestQuickstart(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("%s run: exit code %d\n%s\n%s", run, code, stdout.String(), stderr.String())
 		}
-		for _, want := range []string{"featuresets/write", "featuresets/read", "ended as Failed", "Completed", "How to go on"} {
+		for _, want := range []string{"featuresets/write", "featuresets/read", "ended as Failed", "Completed", "How to go on",
+			"adminUserEnabled: false", "UnAuthorizedForCredentialOperations", "Successfully tagged", "$ crane pull", "DENIED"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%s run: %q is not shown", run, want)
 			}
