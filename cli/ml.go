@@ -7,17 +7,20 @@ import (
 )
 
 type mlGroup struct {
-	FeatureStore       featureStoreGroup `cmd:"" name:"feature-store" help:"Feature stores."`
-	FeatureStoreEntity entityGroup       `cmd:"" name:"feature-store-entity" help:"Entities: the keys that features belong to."`
-	FeatureSet         featureSetGroup   `cmd:"" name:"feature-set" help:"Feature sets and their materialization."`
-	Datastore          datastoreGroup    `cmd:"" help:"Datastores of a store."`
-	Connection         connectionGroup   `cmd:"" help:"Connections of a store."`
-	Job                jobGroup          `cmd:"" help:"Jobs, such as materialization runs."`
+	Workspace          workspaceGroup     `cmd:"" help:"Workspaces: where one trains and serves."`
+	Compute            computeGroup       `cmd:"" help:"Computes of a workspace: what jobs run on."`
+	Computetarget      computeTargetGroup `cmd:"" help:"Computes, in the words of the older commands."`
+	FeatureStore       featureStoreGroup  `cmd:"" name:"feature-store" help:"Feature stores."`
+	FeatureStoreEntity entityGroup        `cmd:"" name:"feature-store-entity" help:"Entities: the keys that features belong to."`
+	FeatureSet         featureSetGroup    `cmd:"" name:"feature-set" help:"Feature sets and their materialization."`
+	Datastore          datastoreGroup     `cmd:"" help:"Datastores of a workspace or a store."`
+	Connection         connectionGroup    `cmd:"" help:"Connections of a workspace or a store."`
+	Job                jobGroup           `cmd:"" help:"Jobs, such as materialization runs."`
 }
 
 // storeFlags name the feature store that holds an asset.
 type storeFlags struct {
-	FeatureStore  string `name:"feature-store" alt:"-fs,-w" aliases:"feature-store-name,fs-name,workspace-name" required:"" help:"Feature store (also -fs)."`
+	FeatureStore  string `name:"feature-store" alt:"-fs,-w" aliases:"feature-store-name,fs-name,workspace-name,workspace" required:"" help:"Feature store (also -fs), or workspace (-w)."`
 	ResourceGroup string `short:"g" name:"resource-group" required:"" help:"Resource group."`
 }
 
@@ -63,28 +66,6 @@ type datastoreShow struct {
 
 func (d *datastoreShow) Run(c *Call) error {
 	return c.showBelow(d.storeFlags, "/datastores/"+segment(d.Name), datastoreColumns)
-}
-
-const connectionColumns = "[].{Name:name, Category:properties.category, AuthType:properties.authType, Target:properties.target}"
-
-type connectionGroup struct {
-	List connectionList `cmd:"" help:"List connections." example:"alvara ml connection list --feature-store fs -g rg1 -o table"`
-	Show connectionShow `cmd:"" help:"Show a connection." example:"alvara ml connection show -n OfflineStoreConnection --feature-store fs -g rg1"`
-}
-
-type connectionList struct{ storeFlags }
-
-func (d *connectionList) Run(c *Call) error {
-	return c.listBelow(d.storeFlags, "/connections", connectionColumns)
-}
-
-type connectionShow struct {
-	Name string `short:"n" required:"" help:"Name."`
-	storeFlags
-}
-
-func (d *connectionShow) Run(c *Call) error {
-	return c.showBelow(d.storeFlags, "/connections/"+segment(d.Name), connectionColumns)
 }
 
 func (c *Call) listBelow(store storeFlags, path, columns string) error {
