@@ -154,6 +154,7 @@ func TestErrorsOfEveryWire(t *testing.T) {
 			"(AuthorizationFailed) no\nTarget: properties.x\n- (A) write on a\n- (B) write on b"},
 		{"cure", `{"error":{"code":"C","message":"no","additionalInfo":[{"type":"Cure","info":{"command":"alvara role assignment create"}}]}}`, "(C) no\nTry: alvara role assignment create"},
 		{"OAuth", `{"error":"invalid_client","error_description":"AADSTS7000215: wrong secret"}`, "(invalid_client) AADSTS7000215: wrong secret"},
+		{"registry", `{"errors":[{"code":"DENIED","message":"no pull","detail":{"target":"x"}},{"code":"TAG_INVALID","message":"and more"}]}`, "(DENIED) no pull\n- (TAG_INVALID) and more"},
 		{"storage", "\ufeff<?xml version=\"1.0\"?><Error><Code>BlobNotFound</Code><Message>gone\nRequestId:1</Message></Error>", "(BlobNotFound) gone\nRequestId:1"},
 		{"text", "it broke", "it broke"},
 		{"HTML", "<html>proxy</html>", "the server answered 418 I'm a teapot"},
