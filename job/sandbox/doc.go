@@ -2,19 +2,25 @@
 // (namespaces, user mapping, capabilities, system call filter, devices, limits), the life of what it starts, and the
 // removal of what that leaves. Where root file systems come from, what a command is for and as whom it acts, is its users' affair.
 //
-// A program that calls Run is started again as the first process inside. Its main therefore begins with
+// A program that calls Run is started again as the first process inside. That is handled when this package is initialized, before
+// main and before most other packages, so a large program costs little more than a small one. A main, or a TestMain, may still begin
+// with the two lines
 //
 //	if sandbox.IsInit(os.Args) {
 //		sandbox.Main()
 //	}
 //
-// before it reads flags or starts anything, and so does the TestMain of every test binary that calls Run.
+// which say so to the reader, and must not take "init" as its own only argument.
+//
+// The program's file is shown to that process through a read-only overlay, so nobody inside can change it. That takes root's
+// rights, and a State that is not below the folder of the program's file; otherwise the file is copied into memory for each
+// command, which takes as long as its size demands.
 //
 // # The walls
 //
 // The command has its own user, mount, process, IPC, host name, cgroup and, unless the spec says otherwise, network
 // namespace; the capabilities that containers usually have, within that user namespace alone; no way to gain more
-// (no_new_privs); a list of allowed system calls (filter.go); a /dev of seven harmless devices; /proc and /sys with
+// (no_new_privs); a list of allowed system calls (filter.go); a /dev of six harmless devices and its own terminals; /proc and /sys with
 // their sensitive parts hidden or read-only; and limits of memory, processes, CPU and time (Limits).
 //
 // # Who owns the files

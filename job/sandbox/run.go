@@ -15,6 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The first process inside does not wait for the packages whose variables are initialized after this one: in a large program
+// that takes longer than all the rest, for every command. A program that does not call IsInit works too, therefore.
+func init() {
+	if IsInit(os.Args) {
+		Main()
+	}
+}
+
 // IsInit tells that this process is to become the first one inside a sandbox. A main that can run sandboxes asks before
 // everything else, with os.Args, and calls Main then.
 func IsInit(args []string) bool {

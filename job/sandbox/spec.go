@@ -19,7 +19,8 @@ const Grace = 2 * time.Second
 type Spec struct {
 	// ID names the cgroup and the state folder: letters, digits, "_", "-", "." and "+", unique among what runs on the machine.
 	ID string
-	// State is the folder below which each command has one (State/ID) while it runs. It may be on any local file system.
+	// State is the folder below which each command has one (State/ID) while it runs: on a local file system, and not below
+	// the folder of the program's own file, which would cost a copy of that file for each command.
 	State string
 	// Root is the folder of the root file system, mounted or plain. What is in it is owned by shifted ids, see Mapping.
 	// Mount points that it lacks (/proc, /dev, /sys, Dir and the targets of Mounts) are created in it.

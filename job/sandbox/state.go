@@ -87,7 +87,7 @@ func Sweep(state string) ([]string, error) {
 	var swept []string
 	var failed []error
 	for _, entry := range entries {
-		if !entry.IsDir() || !idRule.MatchString(entry.Name()) {
+		if !entry.IsDir() || !isID(entry.Name()) {
 			continue
 		}
 		switch err := sweepOne(state, entry.Name()); {

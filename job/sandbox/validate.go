@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,14 +23,31 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 const defaultTmpfs = 64 << 20 // bytes
 
-var (
-	idRule       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,127}$`)
-	hostnameRule = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$`)
+// The lengths of names, in bytes.
+const (
+	longestID       = 128
+	longestHostname = 63
 )
+
+// isName tells whether a word has letters, digits, "_" and, but for its first character, those of more.
+func isName(word, more string, longest int) bool {
+	if word == "" || len(word) > longest || strings.ContainsRune(more, rune(word[0])) {
+		return false
+	}
+	for _, c := range []byte(word) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+		if !letter && !strings.ContainsRune(more, rune(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isID(id string) bool { return isName(id, ".+-", longestID) }
 
 // complete checks a spec and puts the defaults in. What it returns shares nothing with the caller that Run changes.
 func (s Spec) complete() (Spec, error) {
-	if !idRule.MatchString(s.ID) {
+	if !isID(s.ID) {
 		return s, invalid("ID", "ID %q must be 1 to 128 letters, digits, '_', '-', '.' or '+', and begin with a letter, a digit or '_'.", s.ID)
 	}
 	var err error
@@ -88,9 +104,9 @@ func (s Spec) completeCommand() (Spec, error) {
 	}
 	s.Dir = filepath.Clean(s.Dir)
 	if s.Hostname == "" {
-		s.Hostname = strings.Trim(strings.ReplaceAll(s.ID, "+", "-"), ".-")[:min(63, len(s.ID))]
+		s.Hostname = strings.ReplaceAll(s.ID, "+", "-")[:min(longestHostname, len(s.ID))]
 	}
-	if !hostnameRule.MatchString(s.Hostname) {
+	if !isName(s.Hostname, ".-", longestHostname) {
 		return s, invalid("Hostname", "Hostname %q must be 1 to 63 letters, digits, '-', '_' or '.'.", s.Hostname)
 	}
 	if s.Network != None && s.Network != Host {
