@@ -133,29 +133,45 @@ func RemoveTree(folder string) error {
 	return os.RemoveAll(folder)
 }
 
-// lock takes a layer's lock. Locks are of open files: two builds of one process exclude each other like two processes.
-func (s *Store) lock(ctx context.Context, name string, how int) (*os.File, error) {
+// lock takes a layer's lock: shared when the layer is there, alone when it is to be made. Who waits looks again and again,
+// because the one who makes a layer keeps using it, and two builds may each want what the other has. Locks are of open
+// files: two builds of one process exclude each other like two processes.
+func (s *Store) lock(ctx context.Context, name string) (lock *os.File, there bool, err error) {
 	if err := s.prepare(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	file, err := os.OpenFile(s.place("locks", name), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
-		if err == nil {
-			return file, nil
+		how := unix.LOCK_EX
+		if s.exists(name) {
+			how = unix.LOCK_SH
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(err, file.Close())
+		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+		switch {
+		case err == nil && s.exists(name) == (how == unix.LOCK_SH):
+			return file, how == unix.LOCK_SH, nil
+		case err == nil: // made or evicted meanwhile
+			err = unix.Flock(int(file.Fd()), unix.LOCK_UN)
+		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
+			err = nil
+		}
+		if err != nil {
+			return nil, false, errors.Join(err, file.Close())
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), file.Close())
+			return nil, false, errors.Join(ctx.Err(), file.Close())
 		case <-time.After(wait):
 		}
 	}
+}
+
+func (s *Store) exists(name string) bool {
+	_, err := os.Stat(s.place("layers", name))
+	return err == nil
 }
 
 // Get gives a layer, and unpacks it when it is not there. open gives the archive before compression; its digest must be
@@ -165,14 +181,11 @@ func (s *Store) Get(ctx context.Context, diffID string, open func() (io.ReadClos
 	if err != nil {
 		return nil, err
 	}
-	if held, err := s.have(ctx, name); held != nil || err != nil {
-		return held, err
-	}
-	lock, err := s.lock(ctx, name, unix.LOCK_EX)
+	lock, there, err := s.lock(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(s.place("layers", name)); errors.Is(err, fs.ErrNotExist) {
+	if !there {
 		if err := s.unpack(ctx, name, diffID, open); err != nil {
 			return nil, errors.Join(err, lock.Close())
 		}
@@ -186,23 +199,7 @@ func (s *Store) Has(diffID string) bool {
 	if err != nil {
 		return false
 	}
-	_, err = os.Stat(s.place("layers", name))
-	return err == nil
-}
-
-// have gives a layer that is there; nil when it is not.
-func (s *Store) have(ctx context.Context, name string) (*Held, error) {
-	if _, err := os.Stat(s.place("layers", name)); err != nil {
-		return nil, nil
-	}
-	lock, err := s.lock(ctx, name, unix.LOCK_SH)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(s.place("layers", name)); err != nil { // evicted meanwhile
-		return nil, lock.Close()
-	}
-	return s.share(name, lock)
+	return s.exists(name)
 }
 
 // share turns a lock into one that others can have too, and notes the use.
@@ -341,12 +338,12 @@ func (s *Store) Keep(ctx context.Context, upper string, archive io.Writer, how P
 	}
 	name := hex.EncodeToString(plain.Sum(nil))
 	made.DiffID, made.Digest, made.Size = "sha256:"+name, "sha256:"+hex.EncodeToString(packed.sum.Sum(nil)), packed.n
-	lock, err := s.lock(ctx, name, unix.LOCK_EX)
+	lock, there, err := s.lock(ctx, name)
 	if err != nil {
 		return Made{}, err
 	}
 	defer lock.Close()
-	if _, err := os.Stat(s.place("layers", name)); err == nil {
+	if there {
 		return made, nil
 	}
 	if err := RemoveTree(filepath.Join(filepath.Dir(upper), "work")); err != nil {
