@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/alvara-ml/alvara/access"
 	"github.com/alvara-ml/alvara/arm"
@@ -73,6 +76,8 @@ func Open(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
 	}
+	// Libraries below the registry and the sandbox write to a log of their own what they also return as errors.
+	logrus.SetOutput(io.Discard)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{config: config, stop: stop}
 	defer func() {

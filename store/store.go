@@ -85,7 +85,8 @@ type Change struct {
 // Store is a document store with a durable queue. All methods may be called concurrently.
 //
 // Errors: resource.Error of kind NotFound (code "DocumentNotFound"), Conflict ("DocumentExists", when None fails) or
-// PreconditionFailed ("ETagMismatch", when Any or an ETag fails), or Conflict ("DocumentsBelow", when Vacant fails). Anything else is Internal.
+// PreconditionFailed ("ETagMismatch", when Any or an ETag fails), or Conflict ("DocumentsBelow", when Vacant fails), and Unavailable
+// (code "StorageFull") when the medium is full. Anything else is Internal.
 type Store interface {
 	// Get reads one document.
 	Get(ctx context.Context, key string) (Document, error)

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
 )
 
@@ -64,7 +67,16 @@ func (s *Store) submit(r *request) error {
 	}
 	s.mu.Unlock()
 	<-r.done
-	return r.err
+	return classed(r.err)
+}
+
+// classed tells a full disk from faults that nobody expects.
+func classed(err error) error {
+	var fault sqlite3.Error
+	if errors.As(err, &fault) && fault.Code == sqlite3.ErrFull {
+		return resource.Errorf(resource.Unavailable, "StorageFull", "the disk that holds the server's database is full; nothing was changed").Because(err)
+	}
+	return err
 }
 
 // run is the writer.
