@@ -22,7 +22,9 @@ type role struct {
 // writeOf is the write action of the scope's own type.
 func writeOf(scope resource.ID) string { return string(scope.Type()) + "/write" }
 
-func always(action string) func(resource.ID) string { return func(resource.ID) string { return action } }
+func always(action string) func(resource.ID) string {
+	return func(resource.ID) string { return action }
+}
 
 var (
 	contributor     = role{"b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", writeOf, false}
