@@ -51,6 +51,10 @@ func Open(ctx context.Context, archive io.Reader, folder string, o Options) (*Co
 	if err != nil {
 		return nil, err
 	}
+	// COPY of the whole context gives its folder's mode, which is to be the same everywhere.
+	if err := root.Chmod(".", 0o755); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
 	owners := layer.Owners{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Size: 1}
 	how := layer.Unpacking{Owners: owners, MaxBytes: o.MaxBytes, MaxEntries: o.MaxEntries}
 	if err := layer.Unpack(ctx, stream, root, how); err != nil {
