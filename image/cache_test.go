@@ -3,6 +3,7 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/image/build"
 )
 
 // What a step depends on makes it run again, and nothing else does.
@@ -134,6 +136,26 @@ func BenchmarkRun(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		if _, _, err := w.build(order); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N*10), "ms/RUN")
+}
+
+// nothing is a Runner that runs nothing: what is left is the builder's own work.
+type nothing struct{}
+
+func (nothing) Run(context.Context, build.Command) (int, error) { return 0, nil }
+
+// BenchmarkRunWithoutSandbox is the builder's share of BenchmarkRun.
+func BenchmarkRunWithoutSandbox(b *testing.B) {
+	w := newWorld(b)
+	order := w.order("FROM @base\n" + strings.Repeat("RUN true\n", 10))
+	order.NoCache = true
+	local := image.NewLocal(w.dir)
+	local.Runner = nothing{}
+	for range b.N {
+		if _, err := local.Build(context.Background(), order, image.Report{}); err != nil {
 			b.Fatal(err)
 		}
 	}

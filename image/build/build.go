@@ -235,7 +235,7 @@ func (s *session) fromImage(image *pull.Image) (*state, error) {
 			hold: func(ctx context.Context) (*layer.Held, error) { return image.Hold(ctx, i) }})
 	}
 	c := at.config
-	c.Created, c.Container, c.DockerVersion, c.Config.OnBuild = v1.Time{Time: s.Epoch.UTC()}, "", "", nil
+	c.Created, c.Container, c.Config.OnBuild = v1.Time{Time: s.Epoch.UTC()}, "", nil
 	c.Config.Hostname, c.Config.Image, c.History = "", "", slices.Clone(c.History)
 	return at, nil
 }

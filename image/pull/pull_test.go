@@ -48,9 +48,7 @@ func newPlane(t testing.TB) *plane {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if err := r.ParseForm(); err == nil {
-			for _, secret := range append(r.PostForm["access_token"], r.PostForm["refresh_token"]...) {
-				p.heard = append(p.heard, secret)
-			}
+			p.heard = append(append(p.heard, r.PostForm["access_token"]...), r.PostForm["refresh_token"]...)
 		}
 		if auth := r.Header.Get("Authorization"); auth != "" {
 			p.heard = append(p.heard, auth)
