@@ -10,6 +10,7 @@ type mlGroup struct {
 	Workspace          workspaceGroup     `cmd:"" help:"Workspaces: where one trains and serves."`
 	Compute            computeGroup       `cmd:"" help:"Computes of a workspace: what jobs run on."`
 	Computetarget      computeTargetGroup `cmd:"" help:"Computes, in the words of the older commands."`
+	Environment        environmentGroup   `cmd:"" help:"Environments of a workspace: what jobs run in."`
 	FeatureStore       featureStoreGroup  `cmd:"" name:"feature-store" help:"Feature stores."`
 	FeatureStoreEntity entityGroup        `cmd:"" name:"feature-store-entity" help:"Entities: the keys that features belong to."`
 	FeatureSet         featureSetGroup    `cmd:"" name:"feature-set" help:"Feature sets and their materialization."`

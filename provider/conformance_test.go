@@ -55,6 +55,8 @@ func examples(w *world) map[string]struct {
 	add(fs, map[string]any{"kind": "FeatureStore"})
 	add(fs+"/datastores/ds", map[string]any{"properties": map[string]any{"datastoreType": "AzureBlob", "accountName": "acct", "containerName": "data"}})
 	add(fs+"/connections/conn", map[string]any{"properties": map[string]any{"category": "ADLSGen2", "authType": "AAD"}})
+	add(fs+"/environments/train/versions/1", map[string]any{"properties": map[string]any{"image": "train:1"}})
+	add(fs+"/environments/train", map[string]any{})
 	add(fs+"/computes/cpu", map[string]any{"properties": map[string]any{"computeType": "AmlCompute"}})
 	add(fs+"/featurestoreEntities/account/versions/1", entityBody())
 	add(fs+"/featurestoreEntities/account", map[string]any{})

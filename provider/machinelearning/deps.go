@@ -1,6 +1,6 @@
 // Package machinelearning provides the Microsoft.MachineLearningServices namespace as resources: workspaces of the kind
-// Default and feature stores (workspaces of kind FeatureStore), their datastores, connections, computes, entities,
-// feature sets and materialization jobs. It owns what they mean and who may do what; computing features is the affair of package
+// Default and feature stores (workspaces of kind FeatureStore), their datastores, connections, computes,
+// environments, entities, feature sets and materialization jobs. It owns what they mean and who may do what; computing features is the affair of package
 // featurestore and its engines.
 package machinelearning
 
@@ -15,18 +15,20 @@ import (
 
 // The types of the namespace.
 const (
-	workspaceType         resource.Type = "Microsoft.MachineLearningServices/workspaces"
-	datastoreType                       = workspaceType + "/datastores"
-	connectionType                      = workspaceType + "/connections"
-	entityType                          = workspaceType + "/featurestoreEntities"
-	entityVersionType                   = entityType + "/versions"
-	featureSetType                      = workspaceType + "/featuresets"
-	featureSetVersion                   = featureSetType + "/versions"
-	featureType                         = featureSetVersion + "/features"
-	jobType                             = workspaceType + "/jobs"
-	computeType                         = workspaceType + "/computes"
-	entityPermissions                   = string(workspaceType) + "/featurestoreentities"
-	featureSetPermissions               = string(workspaceType) + "/featuresets"
+	workspaceType          resource.Type = "Microsoft.MachineLearningServices/workspaces"
+	datastoreType                        = workspaceType + "/datastores"
+	connectionType                       = workspaceType + "/connections"
+	entityType                           = workspaceType + "/featurestoreEntities"
+	entityVersionType                    = entityType + "/versions"
+	featureSetType                       = workspaceType + "/featuresets"
+	featureSetVersion                    = featureSetType + "/versions"
+	featureType                          = featureSetVersion + "/features"
+	jobType                              = workspaceType + "/jobs"
+	computeType                          = workspaceType + "/computes"
+	environmentType                      = workspaceType + "/environments"
+	environmentVersionType               = environmentType + "/versions"
+	entityPermissions                    = string(workspaceType) + "/featurestoreentities"
+	featureSetPermissions                = string(workspaceType) + "/featuresets"
 )
 
 var apiVersions = []string{"2025-06-01", "2024-10-01", "2024-04-01", "2023-10-01"}
@@ -56,6 +58,7 @@ func (d Deps) Types() []arm.Type {
 	return []arm.Type{
 		d.Workspaces(), d.Datastores(), d.Connections(), d.Entities(), d.EntityVersions(),
 		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(), d.Computes(),
+		d.Environments(), d.EnvironmentVersions(),
 	}
 }
 

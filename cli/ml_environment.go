@@ -1,0 +1,271 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/alvara-ml/alvara/cli/document"
+)
+
+const environmentColumns = "[].{Name:name, Version:version, LatestVersion:latest_version, Image:image, Stage:stage, Description:description}"
+
+type environmentGroup struct {
+	Create  environmentCreate  `cmd:"" help:"Create a version of an environment: an image as it is, an image with a conda file, or a Dockerfile's folder." example:"alvara ml environment create -n train -v 1 --image fraudacr.azurecr.io/base/train:1 -w ws -g rg1 ;; alvara ml environment create -f environment.yaml -w ws -g rg1"`
+	Show    environmentShow    `cmd:"" help:"Show a version of an environment." example:"alvara ml environment show -n train -l latest -w ws -g rg1"`
+	List    environmentList    `cmd:"" help:"List environments, or the versions of one." example:"alvara ml environment list -w ws -g rg1 -o table"`
+	Update  environmentUpdate  `cmd:"" help:"Change stage, description or tags of a version." example:"alvara ml environment update -n train -v 1 --description 'For the fraud model' -w ws -g rg1"`
+	Archive environmentArchive `cmd:"" help:"Hide an environment, or a version of one, from lists." example:"alvara ml environment archive -n train -v 1 -w ws -g rg1"`
+	Restore environmentRestore `cmd:"" help:"Bring an archived one back." example:"alvara ml environment restore -n train -v 1 -w ws -g rg1"`
+}
+
+// environmentName names an environment, and perhaps one of its versions.
+type environmentName struct {
+	Name    string `short:"n" required:"" help:"Name."`
+	Version string `short:"v" help:"Version."`
+	Label   string `short:"l" enum:",latest" default:"" help:"latest, in place of a version."`
+	inWorkspace
+}
+
+// path is that of the environment, or of the version that is named.
+func (e *environmentName) path(c *Call) (path string, isVersion bool, err error) {
+	base, err := e.inWorkspace.path(c)
+	if err != nil {
+		return "", false, err
+	}
+	path = base + "/environments/" + segment(e.Name)
+	switch {
+	case e.Version != "" && e.Label != "":
+		return "", false, usagef("--version and --label exclude each other")
+	case e.Label != "":
+		found, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
+		if err != nil {
+			return "", false, err
+		}
+		e.Version = found.Text("properties", "latestVersion")
+	}
+	if e.Version == "" {
+		return path, false, nil
+	}
+	return path + "/versions/" + segment(e.Version), true, nil
+}
+
+func (e *environmentName) version(c *Call) (string, error) {
+	path, isVersion, err := e.path(c)
+	if err == nil && !isVersion {
+		err = usagef("give --version, or --label latest")
+	}
+	return path, err
+}
+
+// environmentDocument is a version as the files have it.
+func environmentDocument(version *document.Object) *document.Object {
+	if version == nil {
+		return nil
+	}
+	name, number := nameAndVersion(version)
+	p := version.Object("properties")
+	out := document.New("name", name, "version", number, "id", version.Get("id"), "description", p.Get("description"), "tags", p.Get("tags"), "stage", p.Get("stage"),
+		"os_type", inFile(p.Text("osType")))
+	out.SetIf("image", p.Text("image")).SetIf("conda_file", p.Text("condaFile"))
+	if build := p.Object("build"); build != nil {
+		out.Set("build", document.New("path", build.Get("contextUri"), "dockerfile_path", build.Get("dockerfilePath")))
+	}
+	if inference := p.Object("inferenceConfig"); inference != nil {
+		shown := document.New()
+		for _, name := range inference.Keys() {
+			shown.Set(snake(name), inference.Get(name))
+		}
+		out.Set("inference_config", shown)
+	}
+	return out.Set("is_archived", p.Get("isArchived")).Set("provisioning_state", p.Get("provisioningState")).Set("creation_context", creation(version))
+}
+
+type environmentCreate struct {
+	Name           string `short:"n" help:"Name; may also stand in the file."`
+	Version        string `short:"v" help:"Version; without it the next one."`
+	File           string `short:"f" type:"existingfile" help:"environment.yaml; flags win over it."`
+	Image          string `short:"i" help:"The image."`
+	CondaFile      string `name:"conda-file" short:"c" type:"existingfile" help:"Conda file whose packages come on top of the image."`
+	BuildContext   string `name:"build-context" short:"b" placeholder:"URL" help:"Folder of the Dockerfile, in a storage container."`
+	DockerfilePath string `name:"dockerfile-path" help:"The Dockerfile in that folder."`
+	Description    string `short:"d" help:"What the environment is for."`
+	inWorkspace
+	tagFlags
+}
+
+func (e *environmentCreate) Run(c *Call) error {
+	properties, err := e.read()
+	if err != nil {
+		return err
+	}
+	base, err := e.inWorkspace.path(c)
+	if err != nil {
+		return err
+	}
+	path := base + "/environments/" + segment(e.Name)
+	if e.Version == "" {
+		found, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
+		if err != nil && !missing(err) {
+			return err
+		}
+		e.Version = first(found.Text("properties", "nextVersion"), "1")
+	}
+	made, err := c.armFinish(http.MethodPut, path+"/versions/"+segment(e.Version), machineLearnAPI, document.New("properties", properties), "Creating environment "+e.Name, false)
+	if err != nil {
+		return err
+	}
+	return c.PrintColumns(environmentDocument(made), environmentColumns)
+}
+
+var remote = regexp.MustCompile(`^[a-z]+://`)
+
+// read gives the properties of the version: the file's, with the flags over them.
+func (e *environmentCreate) read() (*document.Object, error) {
+	given, folder := document.New(), "."
+	if e.File != "" {
+		var err error
+		folder = filepath.Dir(e.File)
+		if given, err = readFile(e.File, "name", "version", "image", "conda_file", "build", "description", "tags", "os_type", "inference_config"); err != nil {
+			return nil, err
+		}
+	}
+	e.Name, e.Version = first(e.Name, given.Text("name")), first(e.Version, given.Text("version"))
+	if e.Name == "" {
+		return nil, usagef("the environment has no name: give --name, or name in the file")
+	}
+	tags, err := tagsOf(e.Tags)
+	if err != nil {
+		return nil, err
+	}
+	if tags == nil {
+		tags = given.Object("tags")
+	}
+	properties := document.New().SetIf("image", first(e.Image, given.Text("image"))).SetIf("description", first(e.Description, given.Text("description"))).
+		SetIf("osType", given.Text("os_type")).SetIf("tags", tags)
+	conda, err := e.conda(given, folder)
+	if err != nil {
+		return nil, err
+	}
+	properties.SetIf("condaFile", conda)
+	if build := given.Object("build"); build != nil {
+		if err := knownFields("build", build, "path", "dockerfile_path"); err != nil {
+			return nil, err
+		}
+	}
+	if context := first(e.BuildContext, given.Text("build", "path")); context != "" {
+		if !remote.MatchString(context) {
+			return nil, usagef("the folder %s of the Dockerfile is on this machine; put it into a storage container, as with `alvara storage blob upload-batch`, and give its URL", context)
+		}
+		properties.Set("build", document.New("contextUri", context).SetIf("dockerfilePath", first(e.DockerfilePath, given.Text("build", "dockerfile_path"))))
+	}
+	if inference := given.Object("inference_config"); inference != nil {
+		routes := document.New()
+		for _, name := range inference.Keys() {
+			routes.Set(camel(name), inference.Get(name))
+		}
+		properties.Set("inferenceConfig", routes)
+	}
+	return properties, nil
+}
+
+// conda gives the text of the conda file: a file beside the environment's, or what stands in it.
+func (e *environmentCreate) conda(given *document.Object, folder string) (string, error) {
+	file := e.CondaFile
+	if inline := given.Object("conda_file"); inline != nil && file == "" {
+		text, err := document.EncodeYAML(inline)
+		return string(text), err
+	}
+	if named := given.Text("conda_file"); named != "" && file == "" {
+		file = filepath.Join(folder, named)
+	}
+	if file == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}
+
+type environmentShow struct{ environmentName }
+
+func (e *environmentShow) Run(c *Call) error {
+	path, err := e.version(c)
+	if err != nil {
+		return err
+	}
+	found, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
+	if err != nil {
+		return err
+	}
+	return c.PrintColumns(environmentDocument(found), environmentColumns)
+}
+
+type environmentList struct {
+	Name string `short:"n" help:"List the versions of this one."`
+	inWorkspace
+	viewFlags
+}
+
+func (e *environmentList) Run(c *Call) error {
+	path, err := e.inWorkspace.path(c)
+	if err != nil {
+		return err
+	}
+	path, shape := path+"/environments", containerDocument
+	if e.Name != "" {
+		path, shape = path+"/"+segment(e.Name)+"/versions", environmentDocument
+	}
+	found, err := c.armList(path, machineLearnAPI, url.Values{"listViewType": {e.viewType()}})
+	if err != nil {
+		return err
+	}
+	out := make([]*document.Object, len(found))
+	for i, object := range found {
+		out[i] = shape(object)
+	}
+	return c.PrintColumns(out, environmentColumns)
+}
+
+type environmentUpdate struct {
+	environmentName
+	assetChange
+}
+
+func (e *environmentUpdate) Run(c *Call) error {
+	path, err := e.version(c)
+	if err != nil {
+		return err
+	}
+	properties := document.New()
+	if err := e.apply(properties); err != nil {
+		return err
+	}
+	if properties.Len() == 0 {
+		return usagef("nothing to change: give --stage, --description or --tags")
+	}
+	changed, err := c.armFinish(http.MethodPatch, path, machineLearnAPI, document.New("properties", properties), "Updating environment "+e.Name, false)
+	if err != nil {
+		return err
+	}
+	return c.PrintColumns(environmentDocument(changed), environmentColumns)
+}
+
+type environmentArchive struct{ environmentName }
+
+func (e *environmentArchive) Run(c *Call) error { return e.archive(c, true) }
+
+type environmentRestore struct{ environmentName }
+
+func (e *environmentRestore) Run(c *Call) error { return e.archive(c, false) }
+
+// archive archives or restores a version, or the environment when none is named.
+func (e *environmentName) archive(c *Call, archived bool) error {
+	path, _, err := e.path(c)
+	if err != nil {
+		return err
+	}
+	_, err = c.armFinish(http.MethodPatch, path, machineLearnAPI, document.New("properties", document.New("isArchived", archived)), "Updating environment "+e.Name, false)
+	return err
+}
