@@ -84,7 +84,16 @@ func TestClusterBeforeTheRegistry(t *testing.T) {
 	if held := w.roles(principal, registries+"byo"); len(held) != 0 {
 		t.Errorf("on the registry the cluster's identity holds %v", held)
 	}
+	diagnosed := func() bool {
+		return strings.Contains(w.must("POST", ws+"/diagnose", object{}).Raw, "alvara role assignment create --assignee "+principal+` --role \"AcrPull\"`)
+	}
+	if !diagnosed() {
+		t.Error("the diagnosis does not name the cure")
+	}
 	w.grant(principal, access.RoleAcrPull, registries+"byo")
+	if diagnosed() {
+		t.Error("the diagnosis names what is cured")
+	}
 	// A newer one beside it gets its role; so does an identity that comes into being later.
 	newer := w.must("PUT", ws+"/computes/newer", clusterBody(system(), nil)).text("identity.principalId")
 	w.must("PUT", ws+"/computes/none", clusterBody(nil, nil))

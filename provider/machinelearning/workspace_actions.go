@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/resource"
@@ -108,7 +110,8 @@ func worker(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace]) (st
 	return p.MaterializationIdentity.PrincipalID, []grant{{dataScientist, r.ID}, {blobContributor, container}}, err
 }
 
-// diagnoseRegistry looks for passwords where identities would do.
+// diagnoseRegistry looks for passwords where identities would do, and for computes that may not pull: those that are older
+// than the registry (MI-06).
 func diagnoseRegistry(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace], warn func(code, message string)) error {
 	if r.Properties.ContainerRegistry == "" {
 		return nil
@@ -135,5 +138,35 @@ func diagnoseRegistry(ctx context.Context, call *arm.Call, r *arm.Resource[Works
 	if registry.Properties.Admin {
 		warn("AdminUserEnabled", fmt.Sprintf("The admin user of the registry is enabled: whoever has its password pulls and pushes, whatever their roles. Where no container instances are deployed, turn it off with: alvara acr update -n %s --admin-enabled false", id.Name()))
 	}
+	docs, err := call.Manager.Below(ctx, r.ID, computeType)
+	if err != nil {
+		return err
+	}
+	for _, doc := range docs {
+		var compute arm.Resource[Compute]
+		if err := json.Unmarshal(doc.Body, &compute); err != nil {
+			return err
+		}
+		for _, who := range principalsOf(compute.Identity) {
+			if g := (grant{acrPull, id}); !g.heldBy(call, who) {
+				warn("ComputeCannotPull", fmt.Sprintf("An identity of the compute '%s' does not hold %s, so that jobs on it cannot pull images from there. Grant it with: %s", compute.Name, g, g.cure(who)))
+			}
+		}
+	}
 	return nil
+}
+
+// principalsOf gives the object ids of a resource's identities, in the order of their names.
+func principalsOf(identity *arm.Identity) []string {
+	if identity == nil {
+		return nil
+	}
+	var out []string
+	if identity.HasSystem() {
+		out = append(out, identity.PrincipalID)
+	}
+	for _, id := range slices.Sorted(maps.Keys(identity.UserAssigned)) {
+		out = append(out, identity.UserAssigned[id].PrincipalID)
+	}
+	return out
 }
