@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,25 +16,45 @@ import (
 	"github.com/alvara-ml/alvara/image/layer"
 )
 
-// copyTree copies a part of a tree, links as they are. Files with several names become several files.
+// copyTree copies a part of a tree with its times, links as they are. Files with several names become several files.
 func copyTree(ctx context.Context, from layer.Tree, name string, to *layer.Changes, at string) error {
-	return walk(ctx, from, name, ".", func(name, rel string, info layer.Info) error {
+	type folder struct {
+		name string
+		time time.Time
+	}
+	var folders []folder
+	err := walk(ctx, from, name, ".", func(name, rel string, info layer.Info) error {
 		into := path.Join(at, rel)
-		switch {
-		case info.IsDir():
+		if info.IsDir() {
+			folders = append(folders, folder{into, info.ModTime})
 			return to.Fit(into, info.Attributes)
-		case info.Type&fs.ModeSymlink != 0:
-			return to.Link(into, info.Link, info.Attributes)
-		case info.Type != 0:
+		}
+		if info.Type&^fs.ModeSymlink != 0 {
 			return nil
 		}
-		file, err := from.Open(name)
-		if err != nil {
+		if err := copyOne(from, name, info, to, into); err != nil {
 			return err
 		}
-		defer file.Close()
-		return to.File(into, file, info.Attributes)
+		return to.Time(into, info.ModTime)
 	})
+	for _, f := range slices.Backward(folders) { // last: what is put into a folder changes its time
+		if err == nil {
+			err = to.Time(f.name, f.time)
+		}
+	}
+	return err
+}
+
+func copyOne(from layer.Tree, name string, info layer.Info, to *layer.Changes, into string) error {
+	if info.Type&fs.ModeSymlink != 0 {
+		return to.Link(into, info.Link, info.Attributes)
+	}
+	file, err := from.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return to.File(into, file, info.Attributes)
 }
 
 // mark is what tells whether a file was touched.
@@ -140,18 +161,10 @@ func (s *session) collect(ctx context.Context, root string, before map[string]ma
 			}
 			return changes.Fit(name, info.Attributes)
 		}
-		if info.Type&fs.ModeSymlink != 0 {
-			return changes.Link(name, info.Link, info.Attributes)
-		}
-		if info.Type != 0 {
+		if info.Type&^fs.ModeSymlink != 0 {
 			return nil
 		}
-		file, err := tree.Open(name)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		return changes.File(name, file, info.Attributes)
+		return copyOne(tree, name, info, changes, name)
 	})
 }
 

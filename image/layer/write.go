@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -201,4 +202,18 @@ func (c *Changes) HardLink(name, target string) error {
 		return err
 	}
 	return c.root.Link(target, name)
+}
+
+// Time gives something in the changes its time. Writing into a folder afterwards changes the folder's.
+func (c *Changes) Time(name string, t time.Time) error {
+	dir, err := openFolder(c.root, path.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	spec, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	return unix.UtimesNanoAt(int(dir.Fd()), path.Base(name), []unix.Timespec{spec, spec}, unix.AT_SYMLINK_NOFOLLOW)
 }
