@@ -1,3 +1,5 @@
+//go:build linux
+
 package sandbox
 
 // #cgo CFLAGS: -O2 -Wall
