@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/cgroups"
-
 	"github.com/alvara-ml/alvara/image/build"
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/job/sandbox"
@@ -61,9 +59,6 @@ func (s sandboxed) Run(ctx context.Context, c build.Command) (int, error) {
 // NewLocal makes a Local whose commands run in the sandbox of this machine. The program's main must let sandbox.Main have the
 // processes that the sandbox starts (sandbox.IsInit).
 func NewLocal(dir string) *Local {
-	// libcontainer opens the cgroups' folder once per process, at the first use; a sandbox's thread has mounts of its own
-	// that are gone afterwards, so the first use must not be there. A file that does not exist does as well.
-	_, _ = cgroups.ReadFile("/sys/fs/cgroup", "none")
 	can := sandbox.Check()
 	return &Local{Dir: dir, Clock: time.Now, Token: managedToken, Runner: sandboxed{state: filepath.Join(dir, "sandboxes")}, Overlay: can.Overlay, Owners: owners(), Isolation: names(can)}
 }
