@@ -29,12 +29,11 @@ func (s *Server) openBuilds(deps *containerregistry.Deps) error {
 	if err := s.builds.Clean(); err != nil {
 		return err
 	}
-	deps.Drop = s.dropRegistry
+	deps.Drop, deps.TrustedHosts = s.dropRegistry, s.config.TrustedRegistries
 	runner := &containerregistry.Runner{
 		Store: s.store, Deps: *deps, Network: s.config.BuildNetwork, Clock: s.config.Clock,
 		Build: func(ctx context.Context, order image.Order, who identity.Run, log func(string)) (image.Result, error) {
 			order.Run = who.ID // the audit log names the run by its id
-			order.TrustedHosts = s.config.TrustedRegistries
 			return s.builds.Build(ctx, order, image.Report{Log: log})
 		},
 		Tell: func(run resource.ID, err error) {
