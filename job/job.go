@@ -18,8 +18,8 @@ type Backend interface {
 	// Isolation tells what stands between a run and the machine, before anything is run.
 	Isolation() Isolation
 	// Start begins a run and returns as soon as nobody else can begin it. Errors: Invalid for a spec that cannot be (Target
-	// names the field), Conflict for an id that was ever begun and not removed (Open it), Unavailable for what the machine lacks,
-	// Full when the disk is. What goes wrong later, such as a folder that cannot be mounted, is the run's own end.
+	// names the field), Conflict for an id that was ever begun and not removed (Open it), Unavailable for what the machine
+	// lacks and for a full disk. What goes wrong later, such as a folder that cannot be mounted, is the run's own end.
 	Start(ctx context.Context, spec Spec) (Run, error)
 	// Open finds a run that was begun, by this process or any other. Errors: NotFound.
 	Open(ctx context.Context, id string) (Run, error)

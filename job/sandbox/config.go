@@ -80,7 +80,12 @@ func (s Spec) config(root string, abilities Isolation) *configs.Config {
 		Mounts:            s.mounts(),
 		ParentDeathSignal: int(unix.SIGKILL),
 	}
-	if s.Network == None {
+	switch {
+	case s.Net != nil: // mappings are those that the user namespace has
+		user, network := s.Net.paths()
+		c.Namespaces[0].Path = user
+		c.Namespaces = append(c.Namespaces, configs.Namespace{Type: configs.NEWNET, Path: network})
+	case s.Network == None:
 		c.Namespaces = append(c.Namespaces, configs.Namespace{Type: configs.NEWNET})
 		c.Networks = []*configs.Network{{Type: "loopback"}}
 	}

@@ -25,7 +25,7 @@ func TestOrdinaryUser(t *testing.T) {
 	mine := filepath.Join(home, "probe")
 	must(t, os.WriteFile(mine, copied, 0o755))
 	command := exec.Command("/proc/self/exe", "-test.v", "-test.timeout=100s", "-test.short", "-test.run="+
-		"^(TestExitStatus|TestStreams|TestEnd|TestForbidden|TestSeesNothing.*|TestNetwork|TestFiles|TestInvalid|TestMemoryLimit|TestUserThatIsNot|TestZombies|TestKilledCaller|TestNothingIsLeft|TestSameIDTwice|TestCheck)$")
+		"^(TestExitStatus|TestStreams|TestEnd|TestForbidden|TestNet|TestNetRefused|TestSeesNothing.*|TestNetwork|TestFiles|TestInvalid|TestMemoryLimit|TestUserThatIsNot|TestZombies|TestKilledCaller|TestNothingIsLeft|TestSameIDTwice|TestCheck)$")
 	command.Dir = "/"
 	command.Env = []string{"TMPDIR=" + home, envProbe + "=" + mine, "PATH=" + os.Getenv("PATH")}
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

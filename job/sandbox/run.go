@@ -23,6 +23,9 @@ func init() {
 	if IsInit(os.Args) {
 		Main()
 	}
+	if isHolder(os.Args) {
+		holderMain(os.Args[2:])
+	}
 }
 
 // IsInit tells that this process is to become the first one inside a sandbox. A main that can run sandboxes asks before

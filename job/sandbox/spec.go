@@ -46,7 +46,9 @@ type Spec struct {
 	// Hostname is the host name inside; "" is ID.
 	Hostname string
 	Network  Network
-	Limits   Limits
+	// Net, when set, is the network that the command shares with others; Network is None then.
+	Net    *Net
+	Limits Limits
 
 	// Stdin is read until its end or the command's; nil is empty. A read that blocks outlives Run.
 	Stdin io.Reader

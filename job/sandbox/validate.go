@@ -114,6 +114,9 @@ func (s Spec) completeCommand() (Spec, error) {
 	if s.Network != None && s.Network != Host {
 		return s, invalid("Network", "Network %d must be None or Host.", s.Network)
 	}
+	if s.Net != nil && (s.Network != None || s.Mapping != s.Net.mapping) {
+		return s, invalid("Net", "Net is for the Network None and the Mapping %+v alone.", s.Net.mapping)
+	}
 	return s, nil
 }
 
