@@ -126,7 +126,10 @@ func (a auth) expected() string {
 // credentials as a value that is JSON in a string.
 func (p *Connection) readOlderForm(body []byte) error {
 	var sent struct {
-		Properties json.RawMessage `json:"properties"`
+		Properties *struct {
+			Credentials json.RawMessage `json:"credentials"`
+		} `json:"properties"`
+		Credentials json.RawMessage `json:"credentials"`
 	}
 	if err := json.Unmarshal(body, &sent); err == nil && sent.Properties == nil && p.Category == "" {
 		if err := json.Unmarshal(body, p); err != nil {
@@ -136,9 +139,13 @@ func (p *Connection) readOlderForm(body []byte) error {
 	}
 	value := p.Value
 	p.Value, p.ValueFormat = nil, ""
-	if value == nil || p.Credentials != nil {
+	if sent.Properties != nil && sent.Credentials == nil {
+		sent.Credentials = sent.Properties.Credentials
+	}
+	if value == nil || (p.Credentials != nil && len(sent.Credentials) > 0 && string(sent.Credentials) != "null") {
 		return nil
 	}
+	p.Credentials = nil
 	switch given := value.(type) {
 	case map[string]any:
 		p.Credentials = given

@@ -34,6 +34,20 @@ func TestRegistryConnections(t *testing.T) {
 	if got := w.do("PUT", ws+"/connections/newer", newer(id, client)); got.Status != 200 || got.text("properties.credentials.clientId") != client || got.get("properties.value") != nil {
 		t.Errorf("the newer form: %d %s", got.Status, got.Raw)
 	}
+	// An update in the older form changes what it says, and one that sends back what it read in both forms, too.
+	other, _ := w.identity("other")
+	otherClient := w.must("GET", other, nil).text("properties.clientId")
+	path := ws + "/connections/privateAcr"
+	w.must("PUT", path, older)
+	patched := w.do("PATCH", path, object{"properties": object{"value": object{"ResourceId": other, "ClientId": otherClient}}})
+	if patched.Status != 200 || patched.text("properties.credentials.clientId") != otherClient || !strings.Contains(patched.text("properties.value"), otherClient) {
+		t.Errorf("an update in the older form: %d %s", patched.Status, patched.Raw)
+	}
+	read := w.must("GET", path, nil).Body
+	read["properties"].(object)["credentials"] = object{"resourceId": id, "clientId": client}
+	if got := w.do("PUT", path, read); got.Status != 200 || !strings.Contains(got.text("properties.value"), client) {
+		t.Errorf("what was read, changed: %d %s", got.Status, got.Raw)
+	}
 	for what, c := range map[string]struct {
 		body       object
 		code, want string
