@@ -2,11 +2,8 @@ package image
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -14,11 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/alvara-ml/alvara/image/build"
-	"github.com/alvara-ml/alvara/image/buildcontext"
 	"github.com/alvara-ml/alvara/image/dockerfile"
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/image/pull"
@@ -45,17 +40,7 @@ var _ Builder = (*Local)(nil)
 
 // Build implements Builder.
 func (l *Local) Build(ctx context.Context, order Order, report Report) (Result, error) {
-	if err := order.check(); err != nil {
-		return Result{}, err
-	}
-	order.Limits = order.Limits.WithDefaults()
-	limited, cancel := context.WithTimeout(ctx, order.Limits.Time)
-	defer cancel()
-	result, err := l.build(limited, order, report)
-	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
-		return Result{}, resource.Errorf(resource.TooLarge, "BuildTimeout", "The build was not done after %s and was ended; allow it more time (--timeout).", order.Limits.Time)
-	}
-	return result, err
+	return Bounded(ctx, order, func(ctx context.Context, order Order) (Result, error) { return l.build(ctx, order, report) })
 }
 
 func (l *Local) build(ctx context.Context, order Order, report Report) (Result, error) {
@@ -65,15 +50,12 @@ func (l *Local) build(ctx context.Context, order Order, report Report) (Result, 
 		return Result{}, err
 	}
 	defer remove()
-	source, err := l.open(ctx, order, folder)
+	source, err := Unpack(ctx, l.HTTP, order, folder)
 	if err != nil {
 		return Result{}, err
 	}
 	defer source.Close()
-	options, secrets, err := arguments(order)
-	if err != nil {
-		return Result{}, err
-	}
+	options, secrets := arguments(order)
 	epoch, err := epochOf(options.Arguments)
 	if err != nil {
 		return Result{}, err
@@ -82,15 +64,9 @@ func (l *Local) build(ctx context.Context, order Order, report Report) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	for _, image := range order.Images {
-		if _, err := name.NewTag(image, name.StrictValidation); err != nil {
-			return Result{}, resource.Invalidf("InvalidReference", "The image name %q is none; write host/repository:tag.", image).At("images")
-		}
-	}
-	registries := &pull.Registries{
-		Transport: l.HTTP, Credentials: credentials(order), Own: order.OwnHosts, Trusted: order.TrustedHosts, Token: l.Token,
-		Store: store, Proofs: filepath.Join(l.Dir, "proofs"), Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
-	}
+	registries := order.Registries(l.HTTP, l.Token)
+	registries.Store, registries.Proofs = store, filepath.Join(l.Dir, "proofs")
+	registries.Platform = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
 	builder := &build.Builder{
 		Source: registries, Store: store, Cache: &build.Cache{Dir: filepath.Join(l.Dir, "cache", order.CacheScope)},
 		Runner: l.Runner, Overlay: l.Overlay, Platform: registries.Platform,
@@ -153,60 +129,17 @@ func (l *Local) finish(ctx context.Context, order Order, registries *pull.Regist
 	return result, nil
 }
 
-// open unpacks the order's source into a folder.
-func (l *Local) open(ctx context.Context, order Order, folder string) (*buildcontext.Context, error) {
-	stream, err := l.fetch(ctx, order.Source)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.Close()
-	limits := order.Limits
-	return buildcontext.Open(ctx, io.LimitReader(stream, limits.ContextBytes), folder, buildcontext.Options{
-		Dockerfile: order.Dockerfile, Folder: order.ContextPath, MaxBytes: limits.ContextBytes, MaxEntries: limits.Entries, DockerfileMax: limits.DockerfileMax,
-	})
-}
-
-func (l *Local) fetch(ctx context.Context, source string) (io.ReadCloser, error) {
-	if !strings.HasPrefix(source, "https://") {
-		if strings.Contains(source, "://") {
-			return nil, resource.Invalidf("InvalidBuild", "The source must be an https URL of an archive.").At("source")
-		}
-		return os.Open(source)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
-	if err != nil {
-		return nil, resource.Invalidf("InvalidBuild", "The source is no URL.").At("source") // a signed URL is not repeated in messages
-	}
-	// The URL is signed for one place; a redirect would lead elsewhere.
-	client := &http.Client{Transport: l.HTTP, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, resource.Errorf(resource.Unavailable, "SourceUnavailable", "The source cannot be fetched.").Because(err)
-	}
-	if response.StatusCode == http.StatusOK {
-		return response.Body, nil
-	}
-	_ = response.Body.Close() // nothing was read
-	if response.StatusCode >= 500 {
-		return nil, resource.Errorf(resource.Unavailable, "SourceUnavailable", "The source cannot be fetched (status %d).", response.StatusCode)
-	}
-	return nil, resource.Invalidf("SourceNotFound", "The source cannot be fetched (status %d); upload it again.", response.StatusCode).At("source")
-}
-
-func arguments(order Order) (dockerfile.Options, []string, error) {
+func arguments(order Order) (dockerfile.Options, []string) {
 	options := dockerfile.Options{Arguments: map[string]string{}, Secret: map[string]bool{}, Target: order.Target, Platform: order.Platform}
 	var secrets []string
 	for _, argument := range order.Arguments {
-		if argument.Name == "" || strings.ContainsAny(argument.Name, "=\x00") {
-			return options, nil, resource.Invalidf("InvalidBuild", "The build argument %q has no proper name.", argument.Name).At("arguments")
-		}
 		options.Arguments[argument.Name] = argument.Value
 		if argument.Secret {
 			options.Secret[argument.Name] = true
 			secrets = append(secrets, argument.Value)
 		}
 	}
-	return options, secrets, nil
+	return options, secrets
 }
 
 // epochOf is the time that files and image get: SOURCE_DATE_EPOCH, as reproducible builds have it, or 1970.
@@ -220,15 +153,4 @@ func epochOf(arguments map[string]string) (time.Time, error) {
 		return time.Time{}, resource.Invalidf("InvalidBuild", "The build argument SOURCE_DATE_EPOCH is %q; it must be seconds since 1970.", text).At("arguments")
 	}
 	return time.Unix(seconds, 0).UTC(), nil
-}
-
-func credentials(order Order) map[string]pull.Credential {
-	all := map[string]pull.Credential{}
-	for host, c := range order.Credentials {
-		if host == "docker.io" || host == "registry-1.docker.io" {
-			host = "index.docker.io" // what references without a host mean
-		}
-		all[host] = pull.Credential{Identity: c.ClientID, Principal: c.Principal, Username: c.Username, Password: c.Password}
-	}
-	return all
 }

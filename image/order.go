@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -135,8 +137,8 @@ type Report struct {
 	Progress func(stage string, done, total int64)
 }
 
-// check finds what is wrong with an order before anything is done.
-func (o Order) check() error {
+// Check finds what is wrong with an order before anything is done.
+func (o Order) Check() error {
 	switch {
 	case o.Source == "":
 		return resource.Invalidf("InvalidBuild", "The build has no source; name an archive with the context.").At("source")
@@ -144,6 +146,16 @@ func (o Order) check() error {
 		return resource.Invalidf("InvalidBuild", "The cache scope is %q; it must be the key of the registry that the build belongs to.", o.CacheScope).At("cacheScope")
 	case o.Push && len(o.Images) == 0:
 		return resource.Invalidf("InvalidBuild", "The build is to be pushed and names no image; name one, such as app:v1.").At("images")
+	}
+	for _, argument := range o.Arguments {
+		if argument.Name == "" || strings.ContainsAny(argument.Name, "=\x00") {
+			return resource.Invalidf("InvalidBuild", "The build argument %q has no proper name.", argument.Name).At("arguments")
+		}
+	}
+	for _, image := range o.Images {
+		if _, err := name.NewTag(image, name.StrictValidation); err != nil {
+			return resource.Invalidf("InvalidReference", "The image name %q is none; write host/repository:tag.", image).At("images")
+		}
 	}
 	return nil
 }

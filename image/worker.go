@@ -31,6 +31,7 @@ type Process struct {
 	Program    []string // starts the program; nil is the running executable
 	Dir        string   // layers and caches; made when absent, and kept
 	CAFile     string   // more authorities that registries' certificates may come from
+	Daemon     Daemon   // carries orders out instead of the built-in builder, when it has an address
 	Identity   string   // base URL of the managed-identity endpoint
 	Runs       *identity.Runs
 	ScratchDir string       // made when absent; only for workers
@@ -44,11 +45,27 @@ type input struct {
 	Order  Order  `json:"order"`
 	Dir    string `json:"dir"`
 	CAFile string `json:"caFile"`
+	Daemon Daemon `json:"daemon"`
+}
+
+// Daemon is a BuildKit daemon that an operator runs.
+type Daemon struct {
+	Address string `json:"address,omitempty"` // unix:///path or tcp://host:port; "" is none
+	// TLS is a folder with ca.pem, cert.pem and key.pem; "" speaks in the clear.
+	TLS string `json:"tls,omitempty"`
+}
+
+// Means are what a worker process gives a builder: how it reaches registries and sources, how it gets tokens of the order's
+// identities (by client id, or "system"), and a folder of its own.
+type Means struct {
+	HTTP  http.RoundTripper
+	Token func(ctx context.Context, clientID string) (string, error)
+	Dir   string
 }
 
 // Build implements Builder. When ctx ends, the process and all that it started are killed.
 func (p *Process) Build(ctx context.Context, order Order, report Report) (Result, error) {
-	if err := order.check(); err != nil {
+	if err := order.Check(); err != nil {
 		return Result{}, err
 	}
 	run, err := runOf(order)
@@ -69,7 +86,7 @@ func (p *Process) Build(ctx context.Context, order Order, report Report) (Result
 			p.warn(ctx, "the scratch folder of a build is left behind", "run", order.Run, "folder", dir, "error", err)
 		}
 	}()
-	in := input{Order: order, CAFile: p.CAFile}
+	in := input{Order: order, CAFile: p.CAFile, Daemon: p.Daemon}
 	if in.Dir, err = filepath.Abs(p.Dir); err != nil {
 		return Result{}, err
 	}
@@ -134,7 +151,7 @@ func (p *Process) Evict(since time.Time, keep int) (removed int, err error) {
 
 // Forget removes the cache of a scope, when its registry is deleted.
 func (p *Process) Forget(scope string) error {
-	if err := (Order{Source: "none", CacheScope: scope}).check(); err != nil {
+	if err := (Order{Source: "none", CacheScope: scope}).Check(); err != nil {
 		return err
 	}
 	return layer.RemoveTree(filepath.Join(p.Dir, "cache", scope))
@@ -147,7 +164,8 @@ func (p *Process) warn(ctx context.Context, message string, args ...any) {
 }
 
 // WorkerMain is the worker process: what the program does when it is started with the arguments worker.Argument and Mode.
-func WorkerMain(stdin io.Reader, stdout io.Writer) int {
+// Remote makes the builder that has a daemon carry orders out; where it is nil, an order for one is Unsupported.
+func WorkerMain(stdin io.Reader, stdout io.Writer, remote func(Daemon, Means) Builder) int {
 	return worker.Serve(stdin, stdout, func(ctx context.Context, text json.RawMessage, report *worker.Reporter) (any, error) {
 		var in input
 		if err := json.Unmarshal(text, &in); err != nil {
@@ -157,9 +175,20 @@ func WorkerMain(stdin io.Reader, stdout io.Writer) int {
 		if err != nil {
 			return nil, err
 		}
+		said := Report{Log: report.Log, Progress: report.Progress}
+		if in.Daemon.Address != "" {
+			if remote == nil {
+				return nil, resource.Errorf(resource.Unsupported, "NoBuildKit", "This program has no driver for BuildKit daemons; run builds without one.")
+			}
+			dir, err := os.Getwd()
+			if err != nil {
+				return nil, err
+			}
+			return remote(in.Daemon, Means{HTTP: transport, Token: managedToken, Dir: dir}).Build(ctx, in.Order, said)
+		}
 		local := NewLocal(in.Dir)
 		local.HTTP = transport
-		return local.Build(ctx, in.Order, Report{Log: report.Log, Progress: report.Progress})
+		return local.Build(ctx, in.Order, said)
 	})
 }
 

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		sandbox.Main()
 	}
 	if len(os.Args) == 3 && os.Args[1] == worker.Argument && os.Args[2] == image.Mode {
-		os.Exit(image.WorkerMain(os.Stdin, os.Stdout))
+		os.Exit(image.WorkerMain(os.Stdin, os.Stdout, nil))
 	}
 	os.Exit(m.Run())
 }

@@ -36,7 +36,7 @@ func (r *Registries) explain(ctx context.Context, err error, ref name.Reference,
 	}
 	switch answer.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return resource.Forbiddenf("RegistryDenied", "%s", r.denied(host, ref, what, said(answer))).Because(err)
+		return resource.Forbiddenf("RegistryDenied", "%s", r.denied(host, ref.Context().RepositoryStr(), what, said(answer))).Because(err)
 	case http.StatusNotFound:
 		if what == pulling {
 			return resource.NotFoundf("ImageNotFound", "The image %s does not exist: %s", ref.Name(), said(answer)).Because(err)
@@ -50,9 +50,18 @@ func (r *Registries) explain(ctx context.Context, err error, ref name.Reference,
 	return resource.Errorf(resource.Unavailable, "RegistryUnavailable", "The registry %s fails to %s %s (status %d): %s", host, what.verb, ref.Name(), answer.StatusCode, said(answer)).Because(err)
 }
 
-func (r *Registries) denied(host string, ref name.Reference, what doing, said string) string {
+// Denied is the error for a registry that refused to let a repository be pulled, or pushed: whom it refused, what it said,
+// and what cures it.
+func (r *Registries) Denied(host, repository string, push bool, said string) error {
+	what := pulling
+	if push {
+		what = pushing
+	}
+	return resource.Forbiddenf("RegistryDenied", "%s", r.denied(host, repository, what, said))
+}
+
+func (r *Registries) denied(host, repository string, what doing, said string) string {
 	c, known := r.Credentials[host]
-	repository := ref.Context().RepositoryStr()
 	switch {
 	case !known:
 		return fmt.Sprintf("The registry %s does not let everybody %s %s, and the build has no credential for it. Give the build an identity for the host (--auth-mode, or credentials with the host) that has %s there. The registry says: %s", host, what.verb, repository, what.role, said)

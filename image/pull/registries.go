@@ -68,26 +68,22 @@ func (r *Registries) own(host string) bool { return slices.Contains(r.Own, host)
 
 // options are those of one host.
 func (r *Registries) options(ctx context.Context, registry name.Registry) ([]remote.Option, error) {
-	host := registry.RegistryStr()
-	inner := r.Transport
-	if inner == nil {
-		inner = http.DefaultTransport
-	}
 	options := []remote.Option{remote.WithContext(ctx), remote.WithPlatform(r.Platform), remote.WithUserAgent("alvara"), remote.WithJobs(4)}
-	credential, ok := r.Credentials[host]
-	switch {
-	case !ok:
-		return append(options, remote.WithTransport(inner)), nil
-	case credential.Identity != "":
-		if !r.own(host) && !slices.Contains(r.Trusted, host) {
-			return nil, resource.Forbiddenf("RegistryNotTrusted",
-				"The identity %s is to be used for the registry %s, which is none of this server's; tokens of identities go to trusted registries alone. Have an administrator trust the host, or name a user and password for it.", r.who(host), host)
-		}
-		guard := &sameHost{inner: inner, host: host, secure: true}
-		return append(options, remote.WithTransport(guard), remote.WithAuth(&exchange{host: host, all: r, http: guard, identity: credential.Identity})), nil
+	account, err := r.account(registry)
+	if err != nil {
+		return nil, err
 	}
-	guard := &sameHost{inner: inner, host: host, also: map[string]string{"index.docker.io": "auth.docker.io"}[host]}
-	return append(options, remote.WithTransport(guard), remote.WithAuth(basic(credential))), nil
+	if account == nil {
+		return append(options, remote.WithTransport(r.transport())), nil
+	}
+	return append(options, remote.WithTransport(account.http), remote.WithAuth(account.auth)), nil
+}
+
+func (r *Registries) transport() http.RoundTripper {
+	if r.Transport == nil {
+		return http.DefaultTransport
+	}
+	return r.Transport
 }
 
 // Resolve finds an image of this machine's platform by its reference, as a Dockerfile writes it.
