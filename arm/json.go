@@ -11,7 +11,7 @@ import (
 	"github.com/alvara-ml/alvara/resource"
 )
 
-// decodeObject reads a request body that must be one JSON object without duplicate names.
+// decodeObject reads a request body that must be one JSON object without duplicate names, or a string that holds the JSON of one.
 func decodeObject(body []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, resource.Invalidf("InvalidRequestContent", "the request has no body; a JSON object was expected")
@@ -24,6 +24,9 @@ func decodeObject(body []byte) (map[string]any, error) {
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		return nil, resource.Invalidf("InvalidRequestContent", "the request body is not valid JSON: %v", err)
+	}
+	if text, isText := value.(string); isText && strings.HasPrefix(strings.TrimSpace(text), "{") {
+		return decodeObject([]byte(text)) // an older client encodes what it has encoded already
 	}
 	object, ok := value.(map[string]any)
 	if !ok {

@@ -175,6 +175,13 @@ func TestClusterIdentities(t *testing.T) {
 	if held, _ := got.get("identity.userAssignedIdentities").(object); got.Status != 200 || len(held) != 1 || held[two] == nil {
 		t.Errorf("one less: %d %s", got.Status, got.Raw)
 	}
+	// The older client encodes the body of a removal twice.
+	w.must("PATCH", ws+"/computes/cpu", object{"identity": users("UserAssigned", one)})
+	got = w.do("PATCH", ws+"/computes/cpu", `{"location":"local","identity":{"type":"UserAssigned","userAssignedIdentities":{"`+one+`":null}}}`)
+	if held, _ := got.get("identity.userAssignedIdentities").(object); got.Status != 200 || len(held) != 1 || held[two] == nil {
+		t.Errorf("one less, encoded twice: %d %s", got.Status, got.Raw)
+	}
+	refused(t, "a name twice, encoded twice", w.do("PATCH", ws+"/computes/cpu", `{"a":1,"A":2}`), 400, "InvalidRequestContent", "duplicate")
 	refused(t, "both kinds", assign(w.owner, users("SystemAssigned,UserAssigned", one)), 400, "InvalidIdentity", "not both")
 	refused(t, "two for an instance", w.do("PUT", ws+"/computes/mine", object{"identity": users("UserAssigned", one, two), "properties": object{"computeType": "ComputeInstance"}}), 400, "InvalidIdentity", "at most")
 	if got = assign(w.owner, object{"type": "None"}); got.Status != 200 || got.get("identity.userAssignedIdentities") != nil {
