@@ -25,6 +25,7 @@ func (s *Server) openBuilds(deps *containerregistry.Deps) error {
 	s.builds = &image.Process{
 		Program: s.config.Program, Dir: s.config.path("builds"), CAFile: s.Endpoints.CAFile, Identity: s.Endpoints.Identity, Runs: s.runs,
 		ScratchDir: filepath.Join(s.config.path("scratch"), "builds"), Log: s.config.Log,
+		Daemon: s.config.daemon(),
 	}
 	if err := s.builds.Clean(); err != nil {
 		return err

@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/image/buildkit"
 )
 
 // Config says what server to run. Only DataDir is required.
@@ -27,6 +30,9 @@ type Config struct {
 	// TrustedRegistries are hosts of registries elsewhere to which builds may send the tokens of their identities. Those of
 	// this server are trusted without being named.
 	TrustedRegistries []string
+	// BuildKit is the address of a BuildKit daemon (unix:///path or tcp://host:port) that carries image builds out instead of the
+	// built-in builder. BuildKitTLS is a folder with ca.pem, cert.pem and key.pem for it; a daemon elsewhere needs it.
+	BuildKit, BuildKitTLS string
 	// Program is the command, with its first arguments, that runs this program again for work in processes of its own;
 	// the default is the running executable.
 	Program []string
@@ -40,6 +46,16 @@ func (c *Config) complete() error {
 		return err
 	}
 	c.DataDir = dir
+	if c.BuildKitTLS != "" {
+		if c.BuildKitTLS, err = filepath.Abs(c.BuildKitTLS); err != nil {
+			return err
+		}
+	}
+	if c.BuildKit != "" || c.BuildKitTLS != "" {
+		if err := buildkit.Check(c.daemon()); err != nil {
+			return err
+		}
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -61,6 +77,9 @@ func (c *Config) complete() error {
 	}
 	return nil
 }
+
+// daemon is the BuildKit daemon that builds are carried out by; without an address there is none.
+func (c *Config) daemon() image.Daemon { return image.Daemon{Address: c.BuildKit, TLS: c.BuildKitTLS} }
 
 // path is a place in the data folder.
 func (c *Config) path(parts ...string) string {

@@ -20,6 +20,8 @@ type ServeOptions struct {
 	JobTimeLimit      time.Duration // of the computation of one job; 0 takes the server's default
 	BuildNetwork      bool          // commands of image builds reach the network
 	TrustedRegistries []string      // to which builds may send tokens of their identities
+	BuildKit          string        // address of a BuildKit daemon that carries image builds out; "" builds here
+	BuildKitTLS       string        // folder with ca.pem, cert.pem and key.pem for it
 	LogLevel          string        // debug, info, warn or error
 	Log               io.Writer
 }
@@ -38,6 +40,8 @@ type serveCommand struct {
 	Jobs          int           `placeholder:"N" help:"Materialization jobs, and image builds, at once; without it one for each processor, and at least two."`
 	BuildNetwork  bool          `name:"build-network" help:"Let the commands of image builds reach the network."`
 	TrustRegistry []string      `name:"trust-registry" placeholder:"HOST" help:"Registry elsewhere to which builds may send the tokens of their identities; may be repeated."`
+	BuildKit      string        `name:"buildkit" placeholder:"ADDRESS" help:"BuildKit daemon that carries image builds out, with the whole Dockerfile language: unix:///PATH or tcp://HOST:PORT."`
+	BuildKitTLS   string        `name:"buildkit-tls" type:"path" placeholder:"DIR" help:"Folder with ca.pem, cert.pem and key.pem for a BuildKit daemon elsewhere."`
 	JobTimeLimit  time.Duration `name:"job-time-limit" default:"30m" help:"How long the computation of one job may take. (${default})"`
 	LogLevel      string        `enum:"debug,info,warn,error" default:"info" help:"${enum}."`
 	DrainTimeout  time.Duration `default:"30s" help:"How long running requests may take to end after SIGTERM; jobs stop at once and go on at the next start. (${default})"`
@@ -48,7 +52,8 @@ func (s *serveCommand) Run(c *Call) error {
 		return fmt.Errorf("this build has no server in it")
 	}
 	server, err := c.Program.Serve(c.ctx, ServeOptions{
-		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, TrustedRegistries: s.TrustRegistry, LogLevel: s.LogLevel, Log: c.Program.Stderr,
+		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, TrustedRegistries: s.TrustRegistry,
+		BuildKit: s.BuildKit, BuildKitTLS: s.BuildKitTLS, LogLevel: s.LogLevel, Log: c.Program.Stderr,
 	})
 	if err != nil {
 		return err
