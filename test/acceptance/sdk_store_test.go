@@ -172,15 +172,19 @@ func TestSDKDatastoresAndConnections(t *testing.T) {
 	_, err := datastores.CreateOrUpdate(ctx, "rg", "fs", "keyed", keyed, nil)
 	refused(t, "a datastore with a key", err, 400, "DatastoreCredentialsNotSupported")
 
+	var worker, workerClient string // the identity that materializes
+	for id, identity := range made.Identity.UserAssignedIdentities {
+		worker, workerClient = id, *identity.ClientID
+	}
 	made2 := done(connections.Create(ctx, "rg", "fs", "lake", armmachinelearning.WorkspaceConnectionPropertiesV2BasicResource{Properties: &armmachinelearning.ManagedIdentityAuthTypeWorkspaceConnectionProperties{
 		AuthType: ptr(armmachinelearning.ConnectionAuthTypeManagedIdentity), Category: ptr(armmachinelearning.ConnectionCategoryADLSGen2), Target: made.Properties.StorageAccount,
-		Credentials: &armmachinelearning.WorkspaceConnectionManagedIdentity{ClientID: ptr("c"), ResourceID: ptr("r")}, Metadata: map[string]*string{"a": ptr("b")},
+		Credentials: &armmachinelearning.WorkspaceConnectionManagedIdentity{ClientID: &workerClient, ResourceID: &worker}, Metadata: map[string]*string{"a": ptr("b")},
 	}}, nil))(t)
 	if *made2.Name != "lake" {
 		t.Fatalf("made %s", *made2.Name)
 	}
 	connection, byIdentity := done(connections.Get(ctx, "rg", "fs", "lake", nil))(t).Properties.(*armmachinelearning.ManagedIdentityAuthTypeWorkspaceConnectionProperties)
-	if !byIdentity || *connection.Target != *made.Properties.StorageAccount || *connection.Credentials.ClientID != "c" || *connection.Metadata["a"] != "b" {
+	if !byIdentity || *connection.Target != *made.Properties.StorageAccount || *connection.Credentials.ClientID != workerClient || *connection.Metadata["a"] != "b" {
 		t.Fatalf("the connection is %+v", connection)
 	}
 	offline := done(connections.Get(ctx, "rg", "fs", *made.Properties.FeatureStoreSettings.OfflineStoreConnectionName, nil))(t).Properties.(*armmachinelearning.ManagedIdentityAuthTypeWorkspaceConnectionProperties)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/docker/cli/cli/config/configfile"
 	"github.com/docker/cli/cli/config/types"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 // registryUser is the user name that goes with a registry's refresh token.
@@ -27,6 +29,17 @@ var (
 // Tool builds a program of the module's own dependencies, a client that people use, and gives its path.
 func Tool(t testing.TB, packagePath string) string {
 	t.Helper()
+	return built(t, packagePath, os.Environ())
+}
+
+// StaticTool is Tool for a program that runs in an image without anything beside it.
+func StaticTool(t testing.TB, packagePath string) string {
+	t.Helper()
+	return built(t, packagePath, append(os.Environ(), "CGO_ENABLED=0"))
+}
+
+func built(t testing.TB, packagePath string, env []string) string {
+	t.Helper()
 	toolsLock.Lock()
 	defer toolsLock.Unlock()
 	if path := tools[packagePath]; path != "" {
@@ -34,7 +47,9 @@ func Tool(t testing.TB, packagePath string) string {
 	}
 	// The folder outlives the test, for the package's others, and is one for all packages: go build keeps it up to date.
 	path := filepath.Join(os.TempDir(), "alvara-test-tools", filepath.Base(packagePath))
-	if out, err := exec.Command("go", "build", "-o", path, packagePath).CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", path, packagePath)
+	build.Env = env
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", packagePath, err, out)
 	}
 	tools[packagePath] = path
@@ -77,6 +92,16 @@ func (u *User) DockerConfig(loginServers ...string) []string {
 	}
 	return append(os.Environ(), "DOCKER_CONFIG="+folder, "HOME="+folder, "XDG_RUNTIME_DIR="+folder, "REGISTRY_AUTH_FILE="+file.Filename,
 		"SSL_CERT_FILE="+u.env.Server.Endpoints.CAFile)
+}
+
+// Remote gives the settings with which go-containerregistry, the library of crane, acts as the user at a registry. It does
+// not repeat what fails.
+func (u *User) Remote(loginServer string) []remote.Option {
+	u.env.t.Helper()
+	return []remote.Option{
+		remote.WithAuth(authn.FromConfig(authn.AuthConfig{IdentityToken: u.RegistryToken(loginServer)})), remote.WithTransport(u.env.HTTP.Transport),
+		remote.WithRetryBackoff(remote.Backoff{Duration: 1, Factor: 1, Steps: 1}), remote.WithContext(u.env.t.Context()),
+	}
 }
 
 // Command runs a program in an environment and gives all that it printed.
