@@ -186,7 +186,7 @@ func (s *Server) cloudMetadata(w http.ResponseWriter, r *http.Request) {
 
 // openPlanes makes the planes and wires them to each other.
 func (s *Server) openPlanes(ctx context.Context) error {
-	storageDeps := storage.Deps{Sealer: s.sealer, Endpoints: s.accountEndpoints, Drop: s.objects.Drop}
+	storageDeps := storage.Deps{Sealer: s.sealer, Endpoints: s.accountEndpoints, Reserved: taskAccount, Drop: s.objects.Drop}
 	catalog, err := storage.OpenCatalog(s.store, storageDeps, s.config.Clock)
 	if err != nil {
 		return err
@@ -216,7 +216,7 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	}
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
-	}, s.types(storageDeps, registryDeps, mlDeps), views())
+	}, s.types(storageDeps, registryDeps, mlDeps), views(storageDeps))
 	catalog.Remove = s.manager.Remove
 	return nil
 }

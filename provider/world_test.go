@@ -151,6 +151,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 	sealer, err := identity.OpenSealer(filepath.Join(t.TempDir(), "key"))
 	check(err)
 	deps := storage.Deps{
+		Reserved:  "kept",
 		Sealer:    sealer,
 		Endpoints: func(account string) (string, string) { return "https://blob/" + account, "https://dfs/" + account },
 		Drop:      func(_ context.Context, key string) error { return w.drop(key) },
@@ -195,8 +196,10 @@ func openWorld(t testing.TB, st store.Store) *world {
 		ReadSource: func(_ context.Context, _, path string, _ time.Duration) (string, error) {
 			return "https://blob/" + path, nil
 		},
-		OpenLog:   func(context.Context, string, string) (containerregistry.Log, error) { return silence{}, nil },
-		LogLink:   func(_ context.Context, key, run string) (string, error) { return "https://blob/" + key + "/" + run, nil },
+		OpenLog: func(context.Context, string, string) (containerregistry.Log, error) { return silence{}, nil },
+		LogLink: func(_ context.Context, key, run string) (string, error) {
+			return "https://blob/" + key + "/" + run, nil
+		},
 		ForgetRun: func(context.Context, string, string, string) error { return nil },
 		Cancel:    func(resource.ID) {},
 	}
@@ -206,7 +209,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 		insights.Components(), operationalinsights.Workspaces(),
 	}, registries.Types()...), ml.Types()...)
 	var views []arm.View
-	for _, some := range [][]arm.View{resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), storage.NameViews(), containerregistry.NameViews(), arm.OperationViews()} {
+	for _, some := range [][]arm.View{resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), deps.NameViews(), containerregistry.NameViews(), arm.OperationViews()} {
 		views = append(views, some...)
 	}
 	w.manager = arm.New(arm.Config{

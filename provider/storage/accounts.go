@@ -29,6 +29,8 @@ type Deps struct {
 	Sealer identity.Sealer
 	// Endpoints gives the blob and dfs URLs of an account, ending in a slash.
 	Endpoints func(account string) (blob, dfs string)
+	// Reserved is the name of the account that the server keeps for itself, which nobody can make; "" for none.
+	Reserved string
 	// Drop forgets the bytes of a container.
 	Drop func(ctx context.Context, containerKey string) error
 }
@@ -74,6 +76,9 @@ func (d Deps) Accounts() arm.Type {
 
 func (d Deps) validateAccount(_ context.Context, change *arm.Change[Account]) error {
 	p := &change.Next.Properties
+	if d.reserved(change.Next.ID.Name()) {
+		return resource.Conflictf("StorageAccountAlreadyTaken", "The storage account named %s is already taken: the server keeps it for itself; choose another name", change.Next.ID.Name()).At("name")
+	}
 	if p.AllowBlobPublicAccess {
 		return resource.Errorf(resource.Unsupported, "PublicAccessNotPermitted", "properties.allowBlobPublicAccess: anonymous access is not offered; grant Storage Blob Data Reader to who should read").At("properties.allowBlobPublicAccess")
 	}
@@ -98,6 +103,10 @@ func (d Deps) validateAccount(_ context.Context, change *arm.Change[Account]) er
 	keys, err := d.seal(change.Next.ID, newKey(), newKey())
 	p.SealedKeys = keys
 	return err
+}
+
+func (d Deps) reserved(name string) bool {
+	return d.Reserved != "" && strings.EqualFold(name, d.Reserved)
 }
 
 func newKey() string {
@@ -186,7 +195,7 @@ func (d Deps) regenerateKey(ctx context.Context, call *arm.Call, r *arm.Resource
 }
 
 // NameViews tells whether an account name is free.
-func NameViews() []arm.View {
+func (d Deps) NameViews() []arm.View {
 	return []arm.View{{
 		Method: "POST", Pattern: "/subscriptions/{subscription}/providers/Microsoft.Storage/checkNameAvailability",
 		Action: "Microsoft.Storage/checkNameAvailability/read",
@@ -203,6 +212,9 @@ func NameViews() []arm.View {
 			}
 			if err := json.Unmarshal(call.Body, &body); err != nil {
 				return nil, resource.Invalidf("InvalidRequestContent", "the request body is not valid JSON: %v", err)
+			}
+			if d.reserved(body.Name) {
+				return map[string]any{"nameAvailable": false, "reason": "AlreadyExists", "message": "The storage account named " + body.Name + " is already taken."}, nil
 			}
 			docs, err := call.Manager.Store.List(ctx, store.Query{Kind: accountType.Key()})
 			if err != nil {
