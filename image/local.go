@@ -79,6 +79,9 @@ func (l *Local) build(ctx context.Context, order Order, report Report) (Result, 
 	if report.Progress != nil {
 		request.Progress = func(done, total int) { report.Progress("build", int64(done), int64(total)) }
 	}
+	if report.Log != nil && len(l.Isolation) > 0 {
+		report.Log("Isolation of commands: " + strings.Join(l.Isolation, ", "))
+	}
 	made, err := builder.Build(ctx, request)
 	if err != nil {
 		return Result{}, err
