@@ -59,11 +59,11 @@ func (l *log) say(line string) {
 
 func (l *log) update(status *client.SolveStatus) {
 	for _, v := range status.Vertexes {
-		l.vertex(v)
+		l.begin(v)
 	}
 	for _, s := range status.Statuses {
 		if at := l.steps[s.Vertex]; at != nil && at.number > 0 && s.Completed != nil {
-			line := fmt.Sprintf("#%d %s", at.number, s.ID)
+			line := fmt.Sprintf("#%d %s", at.number, strings.TrimSuffix(s.ID, ":"))
 			if s.Total > 0 {
 				line += fmt.Sprintf(" %d / %d bytes", s.Current, s.Total)
 			}
@@ -80,6 +80,9 @@ func (l *log) update(status *client.SolveStatus) {
 			l.output(at, entry)
 		}
 	}
+	for _, v := range status.Vertexes {
+		l.end(v)
+	}
 	if l.report.Progress != nil && len(status.Vertexes) > 0 {
 		done := 0
 		for _, s := range l.order {
@@ -91,8 +94,8 @@ func (l *log) update(status *client.SolveStatus) {
 	}
 }
 
-// vertex notes how far a step is. The daemon tells of one step many times.
-func (l *log) vertex(v *client.Vertex) {
+// begin notes a step. The daemon tells of one step many times.
+func (l *log) begin(v *client.Vertex) {
 	at := l.steps[v.Digest]
 	if at == nil {
 		at = &step{name: v.Name}
@@ -111,6 +114,11 @@ func (l *log) vertex(v *client.Vertex) {
 		}
 		l.say(fmt.Sprintf("#%d %s", at.number, v.Name))
 	}
+}
+
+// end notes that a step is done, after what it had to say.
+func (l *log) end(v *client.Vertex) {
+	at := l.steps[v.Digest]
 	if at.number == 0 || v.Completed == nil || at.done {
 		return
 	}
