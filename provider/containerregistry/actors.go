@@ -17,13 +17,14 @@ import (
 // Actor is the identity as which a run speaks to a registry. With neither principal nor resource it is a user name with
 // a password, which are among the run's secrets.
 type Actor struct {
-	Identity  string `json:"identity,omitempty"`  // the id of a user-assigned identity; "" for the registry's own
-	ClientID  string `json:"clientId,omitempty"`  // of a user-assigned identity
+	Identity  string `json:"identity,omitempty"`  // the id of a user-assigned identity
+	Owner     string `json:"owner,omitempty"`     // the id of another resource, whose system-assigned identity scheduled the run
+	ClientID  string `json:"clientId,omitempty"`  // of either; "" for the registry's own identity
 	Principal string `json:"principal,omitempty"` // object id
 }
 
 // system tells whether the actor is the registry's own identity.
-func (a Actor) system() bool { return a.Identity == "" && a.Principal != "" }
+func (a Actor) system() bool { return a.Identity == "" && a.Owner == "" && a.Principal != "" }
 
 const (
 	systemIdentity = "[system]"
@@ -32,8 +33,8 @@ const (
 
 var clientID = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
 
-// actor finds the identity that a request names: [system], or a user-assigned one by its resource id or client id. Whoever
-// names one that is not the registry's own must be allowed to assign it (MI-11).
+// actor finds the identity that a request names: [system], [caller], or a user-assigned one by its resource id or client id.
+// Whoever names one that is neither the registry's own nor itself must be allowed to assign it (MI-11).
 func actor(ctx context.Context, call *arm.Call, r *arm.Resource[Registry], field, name string) (Actor, error) {
 	switch {
 	case strings.EqualFold(name, systemIdentity):
@@ -44,7 +45,7 @@ func actor(ctx context.Context, call *arm.Call, r *arm.Resource[Registry], field
 		}
 		return Actor{Principal: r.Identity.PrincipalID}, nil
 	case strings.EqualFold(name, callerIdentity):
-		return Actor{}, refused(field, "a run does not act as its caller, who may have signed out when it begins; name [system] or a user-assigned identity")
+		return callingIdentity(call, field)
 	case strings.HasPrefix(name, "/"):
 		id, err := resource.ParseID(name)
 		if err != nil || !id.Type().Is(arm.UserAssignedIdentities) {
@@ -59,6 +60,22 @@ func actor(ctx context.Context, call *arm.Call, r *arm.Resource[Registry], field
 		return assigned(ctx, call, r, field, id)
 	}
 	return Actor{}, resource.Invalidf("InvalidIdentity", "%s is %q; [system], the client id of a user-assigned identity or its resource id was expected", field, name).At(field)
+}
+
+// callingIdentity has the run act as its caller, when that is a managed identity, such as a workspace's: it has no session that
+// could have ended when the run begins.
+func callingIdentity(call *arm.Call, field string) (Actor, error) {
+	id, err := resource.ParseID(call.Who.ResourceID)
+	if call.Who.ResourceID == "" || err != nil {
+		return Actor{}, refused(field, "a run acts as its caller only when that is a managed identity; others may have signed out when it begins. Name [system] or a user-assigned identity")
+	}
+	out := Actor{ClientID: call.Who.ClientID, Principal: call.Who.ID}
+	if id.Type().Is(arm.UserAssignedIdentities) {
+		out.Identity = id.String()
+	} else {
+		out.Owner = id.String()
+	}
+	return out, nil
 }
 
 // assigned checks that the caller may have the run act as a user-assigned identity.
@@ -138,25 +155,32 @@ func (a Actor) present(ctx context.Context, st store.Store, r *arm.Resource[Regi
 		}
 		return nil
 	}
-	id, err := resource.ParseID(a.Identity)
+	id, err := resource.ParseID(a.Identity + a.Owner) // one of them is set
 	if err != nil {
 		return err
 	}
 	doc, err := st.Get(ctx, id.Key())
 	if resource.KindOf(err) == resource.NotFound {
-		return gone("The identity '" + a.Identity + "'")
+		return gone("The identity of '" + id.String() + "'")
 	}
 	if err != nil {
 		return err
 	}
 	var now struct {
+		Identity   *arm.Identity         `json:"identity"`
 		Properties arm.UserAssignedEntry `json:"properties"`
 	}
 	if err := json.Unmarshal(doc.Body, &now); err != nil {
 		return err
 	}
-	if now.Properties.PrincipalID != a.Principal {
-		return gone("The identity '" + a.Identity + "'")
+	principal := now.Properties.PrincipalID
+	if a.Owner != "" {
+		if principal = ""; now.Identity.HasSystem() {
+			principal = now.Identity.PrincipalID
+		}
+	}
+	if principal != a.Principal {
+		return gone("The identity of '" + id.String() + "'")
 	}
 	return nil
 }
