@@ -102,7 +102,7 @@ func (a *registryAct) build() error {
 		return err
 	}
 	if held == "0" { // the first showing
-		a.say("Without a role its first image, of this machine's own shell, is built and not taken:")
+		a.say("Without a role it cannot push its first image, of this machine's own shell, and hears so before anything is built:")
 		if err := a.refused(base...); err != nil {
 			return err
 		}

@@ -64,9 +64,12 @@ func (r *Registries) denied(host, repository string, what doing, said string) st
 	c, known := r.Credentials[host]
 	switch {
 	case !known:
-		return fmt.Sprintf("The registry %s does not let everybody %s %s, and the build has no credential for it. Give the build an identity for the host (--auth-mode, or credentials with the host) that has %s there. The registry says: %s", host, what.verb, repository, what.role, said)
+		return fmt.Sprintf("The registry %s does not let everybody %s %s, and the build has no credential for it. Give the build an identity for the host (--credential HOST=IDENTITY) that has %s there. The registry says: %s", host, what.verb, repository, what.role, said)
 	case c.Identity == "":
 		return fmt.Sprintf("The registry %s does not let the user %q %s %s. Check the password and the user's rights. The registry says: %s", host, c.Username, what.verb, repository, said)
+	}
+	if strings.Contains(said, "role assignment create") { // the registry says what cures it
+		return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). The registry says: %s", r.who(host), what.role, host, repository, said)
 	}
 	return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). Grant it: alvara role assignment create --assignee %s --role %s --scope <id of the registry>. The registry says: %s",
 		r.who(host), what.role, host, repository, r.who(host), what.role, said)

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -233,6 +234,27 @@ func (r *Registries) Push(ctx context.Context, reference string, image v1.Image)
 	}
 	return nil
 }
+
+// MayPush asks a registry whether a repository may be pushed to, by beginning an upload that is given up at once.
+func (r *Registries) MayPush(ctx context.Context, ref name.Reference) error {
+	transport, auth := r.transport(), authn.Anonymous
+	account, err := r.account(ref.Context().Registry)
+	if err != nil {
+		return err
+	}
+	if account != nil {
+		transport, auth = account.http, account.auth
+	}
+	if err := remote.CheckPushPermission(ref, keychain{auth}, transport); err != nil {
+		return r.explain(ctx, err, ref, pushing)
+	}
+	return nil
+}
+
+// keychain has one key for all.
+type keychain struct{ auth authn.Authenticator }
+
+func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.auth, nil }
 
 // who names a host's credential in messages.
 func (r *Registries) who(host string) string {

@@ -295,7 +295,9 @@ func TestBuildsByIdentity(t *testing.T) {
 			t.Errorf("%s: the log ends as %q", what, outcome)
 		}
 	}
-	fails("no AcrPull on the base", w.build(t, dockerfile, "app:1", nil, caller), w.builderObject+" lacks AcrPull on the registry "+w.bases, "base/shell", "alvara role assignment create")
+	// All that is missing is in one refusal, before anything is run.
+	fails("no AcrPull on the base", w.build(t, dockerfile, "app:1", nil, caller), w.builderObject+" lacks AcrPull on the registry "+w.bases, "base/shell", "alvara role assignment create",
+		w.system+" lacks AcrPush on the registry "+w.loginServer)
 	w.admin.Grant(w.builderObject, access.RoleAcrPull, w.basesID)
 	fails("no AcrPush on the registry itself", w.build(t, dockerfile, "app:1", nil, caller), w.system+" lacks AcrPush on the registry "+w.loginServer, "app")
 	w.admin.Grant(w.system, access.RoleAcrPush, w.id)
