@@ -64,7 +64,7 @@ const (
 // chunks and delete. What was acknowledged is there and whole, the tag is one that was pushed and not replaced, whatever is
 // listed can be pulled, and uploads go on where the server says.
 func TestCrashOfTheRegistry(t *testing.T) {
-	rounds := 12
+	rounds := 10
 	if testing.Short() {
 		rounds = 3
 	}

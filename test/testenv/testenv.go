@@ -71,6 +71,9 @@ func StartIn(t testing.TB, config app.Config) *Env {
 func (e *Env) Stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	if e.HTTP != nil {
+		e.HTTP.CloseIdleConnections() // for one that was opened and never used the server would wait some seconds
+	}
 	if err := e.Server.Close(ctx); err != nil {
 		e.t.Errorf("the server does not stop: %v", err)
 	}
