@@ -75,8 +75,8 @@ type Spec struct {
 	// Forward are the only addresses that can be reached from inside. Without isolation everything can be.
 	Forward []Forward
 	// Nodes is how many times the command runs at once, 0 for 1. Nodes share a network, and each is apart from the others in all
-	// else. Each gets NODE_RANK, RANK, LOCAL_RANK, NODE_COUNT, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT; the
-	// run ends with the first node that fails.
+	// else. When there are several, each gets NODE_RANK, RANK, LOCAL_RANK, NODE_COUNT, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and
+	// MASTER_PORT; the run ends with the first node that fails.
 	Nodes int
 }
 

@@ -17,13 +17,13 @@ import (
 
 // Check finds out what this machine can do, for this process. It takes a few milliseconds, as it tries the walls.
 func Check() Isolation {
-	i := abilities()
+	i := Look()
 	i.try()
 	return i
 }
 
-// abilities is what can be told by looking.
-func abilities() Isolation {
+// Look is what can be told of the machine by looking, without trying: all of Check but Namespaces and Seccomp.
+func Look() Isolation {
 	i := Isolation{Root: os.Geteuid() == 0}
 	if !i.Root {
 		i.lack("The server does not have root's rights: inside there is a single user, root, and a command that changes to another one fails. Start the server as root to have them all.")

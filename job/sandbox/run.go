@@ -56,7 +56,7 @@ func Run(ctx context.Context, spec Spec) (Exit, error) {
 		return Exit{}, err
 	}
 	prepare()
-	can := abilities()
+	can := Look()
 	if spec.Overlay != nil && !can.Overlay {
 		return Exit{}, unavailable("Overlay needs root's rights and a kernel with the overlay file system.").At("Overlay")
 	}

@@ -123,7 +123,7 @@ func clear(folder, id string) error {
 	if box, err := libcontainer.Load(folder, boxName); err == nil {
 		_ = box.Signal(unix.SIGKILL) // it is usually dead: its first process dies with its caller
 	}
-	if abilities().Version > 0 {
+	if Look().Version > 0 {
 		if err := removeCgroups(id); err != nil {
 			return err
 		}

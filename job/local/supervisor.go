@@ -1,0 +1,179 @@
+package local
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/alvara-ml/alvara/job"
+)
+
+// Argument is the hidden command with which this program becomes the supervisor of a run: Argument and the run's folder.
+const Argument = "job-supervisor"
+
+// The files that a supervisor is started with.
+const (
+	lockFD = 3 + iota
+	aliveFD
+	controlFD
+)
+
+// A supervisor does not wait for the packages whose variables are initialized after this one, as package sandbox does not: in a
+// large program that takes longer than to start the job.
+func init() {
+	if IsSupervisor(os.Args) {
+		os.Exit(Main(os.Args))
+	}
+}
+
+// IsSupervisor tells that this process is to supervise a run. A program that starts runs asks it before everything else, with
+// os.Args, and exits with what Main returns; one that does not is a supervisor all the same.
+func IsSupervisor(args []string) bool { return len(args) == 3 && args[1] == Argument }
+
+// Main supervises a run to its end.
+func Main(args []string) (status int) {
+	for fd := lockFD; fd <= controlFD; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	// Caught and not ignored: commands would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
+	s := &supervisor{folder: folder(args[2]), clock: time.Now}
+	if err := s.run(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// supervisor sees one run to its end.
+type supervisor struct {
+	folder folder
+	order  order
+	clock  func() time.Time
+	status job.Status
+	first  *result // of a node that failed
+}
+
+// Why a run is ended before it ends itself: the causes of its context.
+var (
+	errCanceled = errors.New("canceled")
+	errTimeout  = errors.New("the time is over")
+	errPeer     = errors.New("another node failed")
+)
+
+const reserveBytes = 64 << 10
+
+func (s *supervisor) run() error {
+	var err error
+	if s.order, err = s.folder.order(); err != nil {
+		return err
+	}
+	driver, err := driverOf(s.order.Kind)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.folder.path(reserveName), make([]byte, reserveBytes), 0o600); err != nil {
+		return err
+	}
+	s.status = job.Status{State: job.Starting, Isolation: s.order.Isolation, Nodes: make([]job.Node, s.order.Spec.Nodes)}
+	if err := s.record(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go listen(cancel)
+
+	err = s.work(ctx, cancel, driver)
+	s.judge(context.Cause(ctx), err)
+	s.status.Ended = s.clock()
+	return s.last()
+}
+
+// listen cancels the run when it is told to.
+func listen(cancel context.CancelCauseFunc) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		for lines := bufio.NewScanner(os.NewFile(controlFD, controlName)); lines.Scan(); {
+			if lines.Text()+"\n" == cancelCommand {
+				cancel(errCanceled)
+			}
+		}
+	}()
+	<-signals
+	cancel(errCanceled)
+}
+
+// record writes down how the run is.
+func (s *supervisor) record() error {
+	return s.folder.write(recordName, s.status, s.status.State.Ended())
+}
+
+// work runs the nodes; an error is why they could not be begun.
+func (s *supervisor) work(ctx context.Context, cancel context.CancelCauseFunc, driver job.Driver) (err error) {
+	spec := s.order.Spec
+	for _, path := range spec.Hold {
+		held, err := hold(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = held.Close() }()
+	}
+	place := s.folder.path(nodesName)
+	if err := os.Mkdir(place, 0o700); err != nil {
+		return err
+	}
+	site, err := driver.Prepare(ctx, spec, place, s.order.Token)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = site.Close() }() // what it does not free ends with this process
+	for i, listener := range site.Listeners() {
+		if listener != nil {
+			go forward(listener, spec.Forward[i].Outside)
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	s.status.State, s.status.Begun = job.Running, s.clock()
+	if err := s.record(); err != nil {
+		return err
+	}
+	if spec.Limits.Timeout > 0 {
+		timer := time.AfterFunc(spec.Limits.Timeout, func() { cancel(errTimeout) })
+		defer timer.Stop()
+	}
+	return s.nodes(ctx, cancel, site)
+}
+
+// hold takes a shared lock that lasts as long as the file is open.
+func hold(path string) (*os.File, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("hold %s: %w", path, err), file.Close())
+	}
+	return file, nil
+}
+
+// last frees everything and writes the last record. On a full disk it tries for a while: others may make room.
+func (s *supervisor) last() error {
+	var err error
+	for range 50 {
+		if err = errors.Join(s.folder.free(), s.record()); err == nil {
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return err
+}
