@@ -7,6 +7,7 @@ import (
 
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -24,7 +25,7 @@ func (s *Server) openBuilds(deps *containerregistry.Deps) error {
 	}
 	s.builds = &image.Process{
 		Program: s.config.Program, Dir: s.config.path("builds"), CAFile: s.Endpoints.CAFile, Identity: s.Endpoints.Identity, Runs: s.runs,
-		ScratchDir: filepath.Join(s.config.path("scratch"), "builds"), Log: s.config.Log,
+		ScratchDir: filepath.Join(s.config.path("scratch"), "builds"), Sweep: sandboxed.Sweep, Log: s.config.Log,
 		Daemon: s.config.daemon(),
 	}
 	if err := s.builds.Clean(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/buildkit"
+	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/job/sandbox"
 )
 
@@ -28,7 +29,7 @@ func Child(args []string) (status int, ours bool) {
 	case materialize.Mode:
 		return materialize.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
 	case image.Mode:
-		return image.WorkerMain(os.Stdin, os.Stdout, buildkit.New), true
+		return image.WorkerMain(os.Stdin, os.Stdout, sandboxed.New, buildkit.New), true
 	case retrieval.Mode:
 		return retrieval.WorkerMain(os.Stdin, os.Stdout, &duckdb.Engine{}), true
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/build"
+	"github.com/alvara-ml/alvara/image/sandboxed"
 )
 
 // What a step depends on makes it run again, and nothing else does.
@@ -152,7 +153,7 @@ func BenchmarkRunWithoutSandbox(b *testing.B) {
 	w := newWorld(b)
 	order := w.order("FROM @base\n" + strings.Repeat("RUN true\n", 10))
 	order.NoCache = true
-	local := image.NewLocal(w.dir)
+	local := sandboxed.New(w.dir)
 	local.Runner = nothing{}
 	for range b.N {
 		if _, err := local.Build(context.Background(), order, image.Report{}); err != nil {

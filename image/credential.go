@@ -15,8 +15,8 @@ import (
 // registryAudience is whom tokens for registries are for.
 const registryAudience = "https://containerregistry.azure.net"
 
-// managedToken gets a token of one of the run's identities from the endpoint that the environment names.
-func managedToken(ctx context.Context, clientID string) (string, error) {
+// ManagedToken gets a token of one of the run's identities from the endpoint that the environment names.
+func ManagedToken(ctx context.Context, clientID string) (string, error) {
 	options := &azidentity.ManagedIdentityCredentialOptions{}
 	if clientID != pull.System {
 		options.ID = azidentity.ClientID(clientID)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -192,7 +193,7 @@ func TestCancel(t *testing.T) {
 	began := make(chan struct{}, 10)
 	go func() { <-began; cancel() }()
 	start := time.Now()
-	_, err := image.NewLocal(w.dir).Build(ctx, order, image.Report{Log: func(line string) {
+	_, err := sandboxed.New(w.dir).Build(ctx, order, image.Report{Log: func(line string) {
 		if strings.Contains(line, "RUN sleep") {
 			time.AfterFunc(300*time.Millisecond, func() { began <- struct{}{} })
 		}

@@ -16,7 +16,6 @@ import (
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/image/pull"
-	"github.com/alvara-ml/alvara/job/sandbox"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -34,8 +33,10 @@ type Process struct {
 	Daemon     Daemon   // carries orders out instead of the built-in builder, when it has an address
 	Identity   string   // base URL of the managed-identity endpoint
 	Runs       *identity.Runs
-	ScratchDir string       // made when absent; only for workers
-	Log        *slog.Logger // nil: silent
+	ScratchDir string // made when absent; only for workers
+	// Sweep ends what commands of killed workers left behind in Dir; nil where commands leave nothing.
+	Sweep func(dir string) error
+	Log   *slog.Logger // nil: silent
 }
 
 var _ Builder = (*Process)(nil)
@@ -137,8 +138,10 @@ func (p *Process) Clean() error {
 	if err := layer.RemoveTree(p.ScratchDir); err != nil {
 		return err
 	}
-	if _, err := sandbox.Sweep(filepath.Join(p.Dir, "sandboxes")); err != nil {
-		return err
+	if p.Sweep != nil {
+		if err := p.Sweep(p.Dir); err != nil {
+			return err
+		}
 	}
 	return (&layer.Store{Dir: filepath.Join(p.Dir, "layers"), Clock: time.Now}).Clean()
 }
@@ -164,8 +167,8 @@ func (p *Process) warn(ctx context.Context, message string, args ...any) {
 }
 
 // WorkerMain is the worker process: what the program does when it is started with the arguments worker.Argument and Mode.
-// Remote makes the builder that has a daemon carry orders out; where it is nil, an order for one is Unsupported.
-func WorkerMain(stdin io.Reader, stdout io.Writer, remote func(Daemon, Means) Builder) int {
+// Local makes the built-in builder of a folder; remote the one has a daemon carry orders out: where that is nil, an order for one is Unsupported.
+func WorkerMain(stdin io.Reader, stdout io.Writer, local func(dir string) *Local, remote func(Daemon, Means) Builder) int {
 	return worker.Serve(stdin, stdout, func(ctx context.Context, text json.RawMessage, report *worker.Reporter) (any, error) {
 		var in input
 		if err := json.Unmarshal(text, &in); err != nil {
@@ -184,11 +187,11 @@ func WorkerMain(stdin io.Reader, stdout io.Writer, remote func(Daemon, Means) Bu
 			if err != nil {
 				return nil, err
 			}
-			return remote(in.Daemon, Means{HTTP: transport, Token: managedToken, Dir: dir}).Build(ctx, in.Order, said)
+			return remote(in.Daemon, Means{HTTP: transport, Token: ManagedToken, Dir: dir}).Build(ctx, in.Order, said)
 		}
-		local := NewLocal(in.Dir)
-		local.HTTP = transport
-		return local.Build(ctx, in.Order, said)
+		builder := local(in.Dir)
+		builder.HTTP = transport
+		return builder.Build(ctx, in.Order, said)
 	})
 }
 

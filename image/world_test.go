@@ -26,6 +26,7 @@ import (
 
 	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/image"
+	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/job/sandbox"
 )
 
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 		sandbox.Main()
 	}
 	if len(os.Args) == 3 && os.Args[1] == worker.Argument && os.Args[2] == image.Mode {
-		os.Exit(image.WorkerMain(os.Stdin, os.Stdout, nil))
+		os.Exit(image.WorkerMain(os.Stdin, os.Stdout, sandboxed.New, nil))
 	}
 	os.Exit(m.Run())
 }
@@ -184,7 +185,7 @@ func (w *world) order(dockerfile string, files ...file) image.Order {
 func (w *world) build(order image.Order) (image.Result, string, error) {
 	w.t.Helper()
 	var lines []string
-	result, err := image.NewLocal(w.dir).Build(context.Background(), order, image.Report{Log: func(line string) { lines = append(lines, line) }})
+	result, err := sandboxed.New(w.dir).Build(context.Background(), order, image.Report{Log: func(line string) { lines = append(lines, line) }})
 	return result, strings.Join(lines, "\n"), err
 }
 

@@ -116,7 +116,7 @@ func marks(folder string) (map[string]mark, error) {
 			return err
 		}
 		stat := info.Sys().(*syscall.Stat_t)
-		all[rel] = mark{stat.Ino, stat.Ctim, info.Mode()}
+		all[rel] = mark{stat.Ino, changed(stat), info.Mode()}
 		return nil
 	})
 	return all, err

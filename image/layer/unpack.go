@@ -256,7 +256,7 @@ func (u *unpacker) create(in *os.Root, name, base string, header *tar.Header, co
 		if !u.how.Layer {
 			return badArchive("The archive's entry %q is a pipe; a context has files, folders and links", header.Name)
 		}
-		if err := at(in, func(dir int) error { return unix.Mkfifoat(dir, base, 0o600) }); err != nil {
+		if err := at(in, func(dir int) error { return makePipe(dir, base) }); err != nil {
 			return err
 		}
 		return u.special(in, base, header)
@@ -391,7 +391,7 @@ func (u *unpacker) whiteout(in *os.Root, base, full string) error {
 	info, err := in.Lstat(removed)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return at(in, func(dir int) error { return unix.Mknodat(dir, removed, unix.S_IFCHR, 0) })
+		return at(in, func(dir int) error { return makeWhiteout(dir, removed) })
 	case err != nil:
 		return err
 	case info.IsDir(): // its own content stays, what lies below is hidden

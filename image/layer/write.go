@@ -113,7 +113,7 @@ func (c *Changes) Remove(name string) error {
 		return err
 	}
 	defer dir.Close()
-	return unix.Mknodat(int(dir.Fd()), path.Base(name), unix.S_IFCHR, 0)
+	return makeWhiteout(int(dir.Fd()), path.Base(name))
 }
 
 // Fit gives a folder of the changes new attributes.

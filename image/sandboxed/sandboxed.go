@@ -1,4 +1,6 @@
-package image
+// Package sandboxed makes the builder whose commands run in the sandbox of this machine. It is apart from package image, because the
+// sandbox is heavy to link, and only the worker process needs it.
+package sandboxed
 
 import (
 	"context"
@@ -9,18 +11,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/build"
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/job/sandbox"
 	"github.com/alvara-ml/alvara/resource"
 )
 
-// sandboxed runs the commands of RUN in a sandbox.
-type sandboxed struct {
+// runner runs the commands of RUN in a sandbox.
+type runner struct {
 	state string // folder for what the sandbox keeps while it runs
 }
 
-var _ build.Runner = sandboxed{}
+var _ build.Runner = runner{}
 
 // owners are how the sandbox shifts ids.
 func owners() layer.Owners {
@@ -29,7 +32,7 @@ func owners() layer.Owners {
 }
 
 // Run implements build.Runner.
-func (s sandboxed) Run(ctx context.Context, c build.Command) (int, error) {
+func (s runner) Run(ctx context.Context, c build.Command) (int, error) {
 	spec := sandbox.Spec{
 		ID: "build-" + strings.ToLower(rand.Text()), State: s.state, Root: c.Root, Args: c.Args, Env: c.Env, Dir: c.Dir, User: c.User, Hostname: "build",
 		Limits: sandbox.Limits{Memory: c.MemoryBytes, PIDs: c.Processes, CPUs: c.CPUs, Time: c.Time},
@@ -56,12 +59,22 @@ func (s sandboxed) Run(ctx context.Context, c build.Command) (int, error) {
 	return exit.Code, nil
 }
 
-// NewLocal makes a Local whose commands run in the sandbox of this machine. The program's main must let sandbox.Main have the
-// processes that the sandbox starts (sandbox.IsInit).
-func NewLocal(dir string) *Local {
+// New makes a builder that keeps layers and caches in a folder. The program's main must let sandbox.Main have the processes
+// that the sandbox starts (sandbox.IsInit).
+func New(dir string) *image.Local {
 	can := sandbox.Check()
-	return &Local{Dir: dir, Clock: time.Now, Token: managedToken, Runner: sandboxed{state: filepath.Join(dir, "sandboxes")}, Overlay: can.Overlay, Owners: owners(), Isolation: names(can)}
+	return &image.Local{
+		Dir: dir, Clock: time.Now, Token: image.ManagedToken, Runner: runner{state: state(dir)}, Overlay: can.Overlay, Owners: owners(), Isolation: names(can),
+	}
 }
+
+// Sweep ends and removes what sandboxes of a program that was killed left behind in the folder of a builder.
+func Sweep(dir string) error {
+	_, err := sandbox.Sweep(state(dir))
+	return err
+}
+
+func state(dir string) string { return filepath.Join(dir, "sandboxes") }
 
 func names(can sandbox.Isolation) []string {
 	var standing []string

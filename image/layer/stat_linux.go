@@ -1,5 +1,0 @@
-package layer
-
-import "syscall"
-
-type unixStat = syscall.Stat_t
