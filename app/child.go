@@ -6,11 +6,11 @@ import (
 	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
 	"github.com/alvara-ml/alvara/featurestore/materialize"
 	"github.com/alvara-ml/alvara/featurestore/retrieval"
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/buildkit"
 	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/job/sandbox"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // Child does what this program was started for by a running server, when it was: to compute features, to carry out

@@ -12,11 +12,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/image/pull"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // Mode is the worker mode of WorkerMain.

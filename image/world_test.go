@@ -24,10 +24,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/job/sandbox"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // The test binary is its own worker, and the first process of its sandboxes, as the program is.

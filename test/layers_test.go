@@ -29,12 +29,17 @@ var bans = []ban{
 	{"guard", "arm provider dataplane featurestore app cli", "", "the door is the same for every plane"},
 	{"arm", "provider dataplane featurestore app cli", "", "the resource manager knows no resource type; providers declare them"},
 	{"featurestore", "arm provider dataplane app cli guard access", "featurestore/materialize/materializetest", "features are computed as somebody, through the planes, and decide nothing"},
+	{"worker", "store arm identity guard access audit provider dataplane featurestore image job app cli", "", "a process that does work knows nothing of the work"},
+	{"job", "store arm identity guard access audit provider dataplane featurestore app cli", "", "what runs code knows nothing of whose it is"},
+	{"image", "store arm guard access audit provider dataplane featurestore app cli", "", "images are built as somebody, through the registry's plane, and nothing is decided here"},
 	{"dataplane", "provider app cli", "", "a plane states what it needs as an interface; providers implement it"},
 	{"provider", "app cli", "", "only the composition root knows everybody"},
 	{"cli", "app arm provider dataplane store access guard audit identity", "", "the command line speaks to servers over the wire alone"},
 	{"quickstart", "app arm provider dataplane store access guard audit identity cli", "", "the tour runs commands and has no way around them"},
 	{"", "app", "app cmd test bench", "only a main and tests start servers"},
 	{"", "featurestore/engine/duckdb", "featurestore/engine app cmd bench featurestore/materialize featurestore/retrieval test examples", "DuckDB is heavy to link; everybody else knows the contract alone"},
+	{"", "job/sandbox", "job app image/sandboxed test", "the container runtime is heavy to link; everybody else knows a contract alone"},
+	{"", "image/buildkit", "app test", "the daemon's client is heavy to link"},
 	{"", "test", "test", "what tests need stays with tests"},
 }
 

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 
 	"github.com/alvara-ml/alvara/featurestore/engine"
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // Mode is the worker mode of WorkerMain.

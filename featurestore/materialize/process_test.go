@@ -18,8 +18,8 @@ import (
 
 	"github.com/alvara-ml/alvara/featurestore/materialize"
 	. "github.com/alvara-ml/alvara/featurestore/materialize/materializetest"
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // MI-20, FS-08, BX-01: an order runs in a process of its own, with a token from the managed-identity endpoint and with

@@ -6,7 +6,7 @@ import (
 
 	"github.com/alvara-ml/alvara/featurestore/engine/duckdb"
 	"github.com/alvara-ml/alvara/featurestore/retrieval"
-	"github.com/alvara-ml/alvara/featurestore/worker"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // The test binary is its own compute and worker process, as the program is.

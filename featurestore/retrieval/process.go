@@ -14,8 +14,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"github.com/alvara-ml/alvara/featurestore/engine"
-	"github.com/alvara-ml/alvara/featurestore/worker"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // Mode is the worker mode of WorkerMain.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alvara-ml/alvara/featurestore/worker"
+	"github.com/alvara-ml/alvara/worker"
 	"github.com/alvara-ml/alvara/resource"
 )
 
