@@ -103,6 +103,7 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	s.store.Work(machinelearning.MaterializeJob, s.config.Jobs, materializer.Run)
 	return machinelearning.Deps{
 		Sealer: s.sealer, Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
+		Open: s.openBlob, Registries: environmentRegistries{s},
 		DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",
 		DropOnline: func(ctx context.Context, version resource.ID) error {
 			err := s.online.DropTable(ctx, version.Key())
@@ -129,15 +130,22 @@ func (s *Server) readBlob(ctx context.Context, who identity.Principal, account, 
 	return text, err
 }
 
-// listBlobs names the objects below a prefix as somebody.
+// listedAtMost is how many names make a list long enough to be refused by whoever asked for it.
+const listedAtMost = 10_000
+
+// listBlobs names the objects below a prefix as somebody, up to somewhat more than listedAtMost.
 func (s *Server) listBlobs(ctx context.Context, who identity.Principal, account, container, prefix string) ([]string, error) {
-	page, err := s.blob.As(who, "").List(ctx, account, container, blob.ListQuery{Prefix: prefix, Limit: 1000})
-	if err != nil {
-		return nil, err
+	var names []string
+	for from := ""; ; {
+		page, err := s.blob.As(who, "").List(ctx, account, container, blob.ListQuery{Prefix: prefix, From: from, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range page.Entries {
+			names = append(names, entry.Object.Name)
+		}
+		if from = page.Next; from == "" || len(names) > listedAtMost {
+			return names, nil
+		}
 	}
-	names := make([]string, 0, len(page.Entries))
-	for _, entry := range page.Entries {
-		names = append(names, entry.Object.Name)
-	}
-	return names, nil
 }

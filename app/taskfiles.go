@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -219,18 +220,28 @@ func (l *taskLog) Close() error {
 	return failed
 }
 
-// send makes a request of the blob plane, through its pipeline like everybody.
+// put uploads a blob to a URL that Source gave.
+func (t *taskFiles) put(ctx context.Context, address string, content io.Reader, size int64) error {
+	return t.stream(ctx, http.MethodPut, address, content, size, map[string]string{"x-ms-blob-type": string(blob.BlockBlob), "Content-Type": "application/octet-stream"})
+}
+
 func (t *taskFiles) send(ctx context.Context, method, address string, body []byte, headers map[string]string) error {
+	return t.stream(ctx, method, address, bytes.NewReader(body), int64(len(body)), headers)
+}
+
+// stream makes a request of the blob plane, through its pipeline like everybody. The size of the body is in bytes.
+func (t *taskFiles) stream(ctx context.Context, method, address string, body io.Reader, size int64, headers map[string]string) error {
 	u, err := url.Parse(address)
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, u.String(), io.NopCloser(body)) // whoever opened it closes it
 	if err != nil {
 		return err
 	}
+	r.ContentLength = size
 	r.Header.Set("x-ms-version", "2021-12-02")
-	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
 	for name, value := range headers {
 		r.Header.Set(name, value)
 	}

@@ -21,6 +21,9 @@ type registryRun struct {
 	call *Call
 	path string // …/registries/R/runs/ID
 	out  io.Writer
+	// asked and linked ask for the run and for its log's URL where that is not done at the run itself: who has a workspace
+	// build may not look into its registry. nil asks the run.
+	asked, linked func() (*document.Object, error)
 
 	link    string // URL of the log, with its own short-lived right to read it
 	renewed bool   // the link has just been asked for
@@ -30,6 +33,9 @@ type registryRun struct {
 func runPath(registry, id string) string { return registry + "/runs/" + segment(id) }
 
 func (r *registryRun) get() (*document.Object, error) {
+	if r.asked != nil {
+		return r.asked()
+	}
 	return r.call.arm(http.MethodGet, r.path, registryRunsAPI, nil)
 }
 
@@ -142,7 +148,13 @@ func (r *registryRun) look() (complete, moved bool, err error) {
 
 // findLog asks for the log's URL. There is none before the run has written to it.
 func (r *registryRun) findLog() error {
-	answer, err := r.call.arm(http.MethodPost, r.path+"/listLogSasUrl", registryRunsAPI, nil)
+	ask := r.linked
+	if ask == nil {
+		ask = func() (*document.Object, error) {
+			return r.call.arm(http.MethodPost, r.path+"/listLogSasUrl", registryRunsAPI, nil)
+		}
+	}
+	answer, err := ask()
 	if missing(err) {
 		return nil
 	}

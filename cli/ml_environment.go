@@ -14,6 +14,7 @@ const environmentColumns = "[].{Name:name, Version:version, LatestVersion:latest
 
 type environmentGroup struct {
 	Create  environmentCreate  `cmd:"" help:"Create a version of an environment: an image as it is, an image with a conda file, or a Dockerfile's folder." example:"alvara ml environment create -n train -v 1 --image fraudacr.azurecr.io/base/train:1 -w ws -g rg1 ;; alvara ml environment create -f environment.yaml -w ws -g rg1"`
+	Build   environmentBuild   `cmd:"" help:"Build the image of a version, unless its content has been built." example:"alvara ml environment build -n train -v 1 -w ws -g rg1 ;; alvara ml environment build -n train -l latest -w ws -g rg1 --no-wait"`
 	Show    environmentShow    `cmd:"" help:"Show a version of an environment." example:"alvara ml environment show -n train -l latest -w ws -g rg1"`
 	List    environmentList    `cmd:"" help:"List environments, or the versions of one." example:"alvara ml environment list -w ws -g rg1 -o table"`
 	Update  environmentUpdate  `cmd:"" help:"Change stage, description or tags of a version." example:"alvara ml environment update -n train -v 1 --description 'For the fraud model' -w ws -g rg1"`
@@ -80,6 +81,15 @@ func environmentDocument(version *document.Object) *document.Object {
 		}
 		out.Set("inference_config", shown)
 	}
+	for _, part := range []string{"registryIdentity", "imageBuild"} {
+		if object := p.Object(part); object != nil {
+			shown := document.New()
+			for _, name := range object.Keys() {
+				shown.Set(snake(name), object.Get(name))
+			}
+			out.Set(snake(part), shown)
+		}
+	}
 	return out.Set("is_archived", p.Get("isArchived")).Set("provisioning_state", p.Get("provisioningState")).Set("creation_context", creation(version))
 }
 
@@ -128,7 +138,7 @@ func (e *environmentCreate) read() (*document.Object, error) {
 	if e.File != "" {
 		var err error
 		folder = filepath.Dir(e.File)
-		if given, err = readFile(e.File, "name", "version", "image", "conda_file", "build", "description", "tags", "os_type", "inference_config"); err != nil {
+		if given, err = readFile(e.File, "name", "version", "image", "conda_file", "build", "description", "tags", "os_type", "inference_config", "registry_identity"); err != nil {
 			return nil, err
 		}
 	}
@@ -160,6 +170,12 @@ func (e *environmentCreate) read() (*document.Object, error) {
 			return nil, usagef("the folder %s of the Dockerfile is on this machine; put it into a storage container, as with `alvara storage blob upload-batch`, and give its URL", context)
 		}
 		properties.Set("build", document.New("contextUri", context).SetIf("dockerfilePath", first(e.DockerfilePath, given.Text("build", "dockerfile_path"))))
+	}
+	if who := given.Object("registry_identity"); who != nil {
+		if err := knownFields("registry_identity", who, "resource_id", "client_id"); err != nil {
+			return nil, err
+		}
+		properties.Set("registryIdentity", document.New("resourceId", who.Text("resource_id"), "clientId", who.Text("client_id")))
 	}
 	if inference := given.Object("inference_config"); inference != nil {
 		routes := document.New()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/cli"
+	exampleimage "github.com/alvara-ml/alvara/examples/image"
+	"github.com/alvara-ml/alvara/job/sandbox"
 )
 
 func TestMain(m *testing.M) {
@@ -30,6 +33,9 @@ func TestMain(m *testing.M) {
 //	as NAME           go on as another signed-in user
 //	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
 //	image push|pull  an image, as crane does, with the sign-in that docker's configuration has
+//	shell DIR        write the context of a base image with this machine's shell into a folder
+//
+// The condition [sandbox] holds where images whose Dockerfile has a RUN can be built.
 func TestCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/commands",
@@ -52,6 +58,13 @@ func TestCommands(t *testing.T) {
 			env.Setenv("ALVARA_CONFIG_DIR", filepath.Join(env.WorkDir, ".admin"))
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "sandbox" {
+				return false, fmt.Errorf("%s is no condition", name)
+			}
+			can := sandbox.Check()
+			return can.Ready(), nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"alvara": func(ts *testscript.TestScript, neg bool, args []string) {
 				code := runScript(ts, args)
@@ -67,6 +80,9 @@ func TestCommands(t *testing.T) {
 				}
 			},
 			"image": transferImage,
+			"shell": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(exampleimage.Shell(ts.MkAbs(args[0])))
+			},
 			"as": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("ALVARA_CONFIG_DIR", filepath.Join(ts.Getenv("WORK"), "."+args[0]))
 			},

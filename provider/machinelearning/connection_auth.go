@@ -190,7 +190,13 @@ func checkConnectionIdentity(ctx context.Context, call *arm.Call, p *Connection)
 	if text == "" {
 		return nil
 	}
-	const field = "properties.credentials.resourceId"
+	return checkIdentityNames(ctx, call, "properties.credentials", text, client)
+}
+
+// checkIdentityNames makes sure that a user-assigned identity is there, and that its client id, unless that is "", is the
+// one given. parent is the field that has the two.
+func checkIdentityNames(ctx context.Context, call *arm.Call, parent, text, client string) error {
+	field := parent + ".resourceId"
 	id, err := resource.ParseID(text)
 	if err != nil || !id.Type().Is(arm.UserAssignedIdentities) {
 		return resource.Invalidf("InvalidResourceId", "%s is %q; the id of a %s was expected", field, text, arm.UserAssignedIdentities).At(field)
@@ -200,7 +206,7 @@ func checkConnectionIdentity(ctx context.Context, call *arm.Call, p *Connection)
 		return err
 	}
 	if client != "" && !strings.EqualFold(client, who.ClientID) {
-		return resource.Invalidf("ClientIdMismatch", "properties.credentials.clientId is %q, and '%s' has another client id; ask for it with: alvara identity show -g %s -n %s --query clientId -o tsv", client, id, id.ResourceGroup(), id.Name()).At("properties.credentials.clientId")
+		return resource.Invalidf("ClientIdMismatch", "%s.clientId is %q, and '%s' has another client id; ask for it with: alvara identity show -g %s -n %s --query clientId -o tsv", parent, client, id, id.ResourceGroup(), id.Name()).At(parent + ".clientId")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ package machinelearning
 
 import (
 	"context"
+	"io"
 	"regexp"
 
 	"github.com/alvara-ml/alvara/arm"
@@ -41,6 +42,10 @@ type Deps struct {
 	Read func(ctx context.Context, who identity.Principal, account, container, path string) ([]byte, error)
 	// List names the files of a storage container below a prefix, as somebody.
 	List func(ctx context.Context, who identity.Principal, account, container, prefix string) ([]string, error)
+	// Open opens a file of a storage container as somebody, for files of any size, which it gives in bytes. The caller closes it.
+	Open func(ctx context.Context, who identity.Principal, account, container, path string) (file io.ReadCloser, size int64, err error)
+	// Registries are what builds of environments need of container registries.
+	Registries Registries
 	// CheckSQL tells whether a transformation's SQL is one SELECT over the table source.
 	CheckSQL func(ctx context.Context, sql string) error
 	// DropOnline forgets the online rows of a feature set version.
@@ -51,6 +56,18 @@ type Deps struct {
 	Log func(ctx context.Context, job resource.ID, offset int64) (text []byte, next int64, err error)
 	// DiscoveryURL is where a workspace's services are told.
 	DiscoveryURL string
+}
+
+// Registries is what builds of environments need of this server's container registries beyond the resource manager. It may be
+// called concurrently.
+type Registries interface {
+	// Hosts gives the registries by the address, host[:port] in lower case, by which images name them.
+	Hosts() map[string]resource.ID
+	// Digest pulls the manifest of an image as somebody and gives its digest; reference is a tag or a digest. NotFound when
+	// there is none, Forbidden when the one who asks may not pull it.
+	Digest(ctx context.Context, who identity.Principal, registry resource.ID, repository, reference string) (string, error)
+	// Upload sends the source of a build to the URL that the registry gave for it; size is in bytes.
+	Upload(ctx context.Context, url string, source io.Reader, size int64) error
 }
 
 // Types declares the namespace.

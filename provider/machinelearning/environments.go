@@ -27,6 +27,17 @@ type EnvironmentVersion struct {
 	OSType          string             `json:"osType,omitempty"`
 	AutoRebuild     string             `json:"autoRebuild,omitempty"`
 	EnvironmentType string             `json:"environmentType,omitempty"` // UserCreated: there are no others
+	// RegistryIdentity is the user-assigned identity that pulls the base image of a build. It wins over the connections of
+	// the workspace (MI-12).
+	RegistryIdentity *RegistryIdentity `json:"registryIdentity,omitempty"`
+	// ImageBuild is the latest build of the image. No caller sets it.
+	ImageBuild *ImageBuild `json:"imageBuild,omitempty"`
+}
+
+// RegistryIdentity names a user-assigned identity by both its names.
+type RegistryIdentity struct {
+	ResourceID string `json:"resourceId"`
+	ClientID   string `json:"clientId"`
 }
 
 // BuildContext is a folder with a Dockerfile.
@@ -69,15 +80,22 @@ func (d Deps) EnvironmentVersions() arm.Type {
 			p := r.Properties
 			return listed{p.Stage, p.Description, p.Tags, p.archived()}
 		}),
+		Present: func(ctx context.Context, call *arm.Call, r *arm.Resource[EnvironmentVersion]) {
+			r.Properties.ImageBuild = buildNow(ctx, call, r)
+		},
+		Actions: []arm.Action[EnvironmentVersion]{
+			{Name: "build", Permission: string(environmentType) + "/build/action", Run: d.build},
+			{Name: "listBuildLog", Permission: string(environmentType) + "/read", Run: d.buildLog},
+		},
 	})
 }
 
-func validateEnvironment(_ context.Context, change *arm.Change[EnvironmentVersion]) error {
+func validateEnvironment(ctx context.Context, change *arm.Change[EnvironmentVersion]) error {
 	p := &change.Next.Properties
 	if !assetName.MatchString(change.Next.ID.Parent().Name()) {
 		return resource.Invalidf("InvalidResourceName", "%q is no name for an environment: %s", change.Next.ID.Parent().Name(), assetNameRule).At("name")
 	}
-	p.EnvironmentType = "UserCreated"
+	p.EnvironmentType, p.ImageBuild = "UserCreated", nil
 	if change.Prev != nil {
 		return keepEnvironment(change)
 	}
@@ -100,6 +118,9 @@ func validateEnvironment(_ context.Context, change *arm.Change[EnvironmentVersio
 	if err := settleRunning(p); err != nil {
 		return err
 	}
+	if err := checkRegistryIdentity(ctx, change.Call, p); err != nil {
+		return err
+	}
 	return p.settle(nil)
 }
 
@@ -116,10 +137,34 @@ func keepEnvironment(change *arm.Change[EnvironmentVersion]) error {
 		return changed("condaFile")
 	case p.Build != nil && (old.Build == nil || p.Build.ContextURI != old.Build.ContextURI || (p.Build.DockerfilePath != "" && p.Build.DockerfilePath != old.Build.DockerfilePath)):
 		return changed("build")
+	case p.RegistryIdentity != nil && (old.RegistryIdentity == nil || !p.RegistryIdentity.same(*old.RegistryIdentity)):
+		return changed("registryIdentity")
 	}
+	p.RegistryIdentity, p.ImageBuild = old.RegistryIdentity, old.ImageBuild
 	p.Image, p.CondaFile, p.Build, p.InferenceConfig = old.Image, old.CondaFile, old.Build, old.InferenceConfig
 	p.OSType, p.AutoRebuild, p.IsAnonymous = old.OSType, old.AutoRebuild, old.IsAnonymous
 	return p.settle(&old.Lifecycle)
+}
+
+func (r RegistryIdentity) same(other RegistryIdentity) bool {
+	return strings.EqualFold(r.ResourceID, other.ResourceID) && strings.EqualFold(r.ClientID, other.ClientID)
+}
+
+// checkRegistryIdentity makes sure that the identity which pulls the base image is there, and that its two names agree.
+func checkRegistryIdentity(ctx context.Context, call *arm.Call, p *EnvironmentVersion) error {
+	const field = "properties.registryIdentity"
+	switch {
+	case p.RegistryIdentity == nil:
+		return nil
+	case p.Image != "" && p.CondaFile == "":
+		return resource.Invalidf("InvalidEnvironment", "%s pulls the base image of a build, and the image is used as it is: it is pulled as the identity of the compute; leave the field out", field).At(field)
+	}
+	for name, value := range map[string]string{"resourceId": p.RegistryIdentity.ResourceID, "clientId": p.RegistryIdentity.ClientID} {
+		if value == "" {
+			return resource.Invalidf("InvalidEnvironment", "%s.%s is missing; the identity is named by resource id and client id", field, name).At(field + "." + name)
+		}
+	}
+	return checkIdentityNames(ctx, call, field, p.RegistryIdentity.ResourceID, p.RegistryIdentity.ClientID)
 }
 
 // checkConda makes sure that a conda file is one: a mapping with a list of dependencies.

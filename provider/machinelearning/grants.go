@@ -31,6 +31,9 @@ var (
 	dataScientist   = role{"f6c7c914-8db3-469d-8ca1-694a8f32e121", "AzureML Data Scientist", always(string(jobType) + "/write"), false}
 	blobContributor = role{"ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor", always(string(containerType) + "/blobs/write"), true}
 	acrPull         = role{"7f951dda-4ed3-4680-a7ca-43fe172d538d", "AcrPull", always(string(registryType) + "/pull/read"), false}
+	acrPush         = role{"8311e382-0749-4cb8-b61a-304f252e45ec", "AcrPush", always(string(registryType) + "/push/write"), false}
+	acrTasks        = role{"fb382eab-e894-4461-af04-94435c366c3f", "Container Registry Tasks Contributor", always(string(registryType) + "/scheduleRun/action"), false}
+	identityUser    = role{"f1a07417-d97a-45cb-824c-7a7467783830", "Managed Identity Operator", always(arm.AssignAction), false}
 	vaultAdmin      = role{"00482a5a-887f-4fb3-b363-3b7fe8e74483", "Key Vault Administrator", always(string(vaultType) + "/secrets/getSecret/action"), true}
 )
 
