@@ -134,7 +134,7 @@ func nodes(t *testing.T, w World) {
 		spec := w.Spec("fail", "1", "7")
 		spec.Nodes = 3
 		status, _ := w.Run(t, spec)
-		if status.State != job.Failed || status.Reason != job.ExitCode || status.Nodes[1].ExitCode != 7 || status.Nodes[0].ExitCode == 0 || !strings.Contains(status.Message, "node 1 ended with the exit code 7") {
+		if status.State != job.Failed || status.Reason != job.ExitCode || status.Nodes[1].ExitCode != 7 || status.Nodes[0].Ended && status.Nodes[0].ExitCode == 0 || !strings.Contains(status.Message, "node 1 ended with the exit code 7") {
 			t.Errorf("%+v", status)
 		}
 	})

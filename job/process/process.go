@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -62,7 +63,10 @@ func (Driver) Check(spec job.Spec) error {
 
 // Prepare implements job.Driver. An address inside is one of the machine's loopback; nothing is forwarded to itself.
 func (Driver) Prepare(_ context.Context, spec job.Spec, folder, token string) (job.Site, error) {
-	s := &site{spec: spec, folder: folder, token: token}
+	s := &site{spec: spec, folder: folder, token: token, commands: map[int]bool{}}
+	if err := adopt(); err != nil {
+		return nil, err
+	}
 	for _, f := range spec.Forward {
 		if f.Inside == f.Outside {
 			s.listeners = append(s.listeners, nil)
@@ -93,6 +97,9 @@ type site struct {
 	folder, token string
 	listeners     []net.Listener
 	port          int
+
+	mu       sync.Mutex
+	commands map[int]bool // the processes that are waited for
 }
 
 func (s *site) Listeners() []net.Listener { return s.listeners }
@@ -104,7 +111,7 @@ func (s *site) Close() error {
 			_ = listener.Close() // which may be closed already
 		}
 	}
-	return nil
+	return s.endOrphans("")
 }
 
 // Run implements job.Site.
@@ -143,13 +150,22 @@ func (s *site) life(ctx context.Context, command *exec.Cmd, marked string, read,
 		defer close(done)
 		release := pin() // the process is told of its parent's death by the death of the thread that made it
 		defer release()
+		s.mu.Lock()
 		err := command.Start()
+		if err == nil {
+			s.commands[command.Process.Pid] = true
+		}
+		s.mu.Unlock()
 		_ = write.Close()
 		begun <- err
-		if err == nil {
-			_ = command.Wait() // how it ended is in the state
-			state = command.ProcessState
+		if err != nil {
+			return
 		}
+		_ = command.Wait() // how it ended is in the state
+		state = command.ProcessState
+		s.mu.Lock()
+		delete(s.commands, command.Process.Pid)
+		s.mu.Unlock()
 	}()
 	if err := <-begun; err != nil {
 		return cannotStart(err, command, output)
@@ -170,7 +186,7 @@ func (s *site) life(ctx context.Context, command *exec.Cmd, marked string, read,
 	}
 	_ = syscall.Kill(group, syscall.SIGKILL)
 	<-done
-	err := endMarked(marked)
+	err := s.endOrphans(marked)
 	select {
 	case <-copied:
 	case <-time.After(job.Grace): // a process that hides from its end still holds the pipe
