@@ -1,8 +1,17 @@
 package buildkit_test
 
 import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	control "github.com/moby/buildkit/api/services/control"
 
 	"github.com/alvara-ml/alvara/access"
 )
@@ -114,16 +123,96 @@ func TestNoNetwork(t *testing.T) {
 	}
 }
 
-// What a build may read is its context, wherever links point.
+// What a build may read is its context, wherever links point: the context is the root of what they mean.
 func TestContext(t *testing.T) {
 	w := newWorld(t).trusted()
-	made, _ := w.succeeds("FROM @base\nCOPY a /a\nCOPY outside /outside", map[string]string{"a": "A", "outside": "link:/etc/hostname", "in/b": "B"}, nil)
-	if got := files(t, made); got["a"] != "A" || got["outside"] != "" {
+	context := map[string]string{
+		"a": "A", "in/b": "B", "etc/hostname": "ours", "out": "link:/etc/hostname", "up": "link:../../../../etc", "dir": "link:/in",
+		"gone": "link:/etc/passwd", "all/passwd": "link:/etc/passwd", "loop": "link:loop",
+	}
+	made, _ := w.succeeds("FROM @base\nCOPY a out /\nCOPY up/hostname /up\nCOPY dir/b /b\nCOPY all /all", context, nil)
+	if got := files(t, made); len(got) != 4 || got["a"] != "A" || got["out"] != "ours" || got["up"] != "ours" || got["b"] != "B" {
 		t.Errorf("the image holds %q", got)
 	}
-	w.fails("FROM @base\nCOPY up/passwd /x", map[string]string{"up": "link:../../../../etc"}, nil, "up/passwd")
-	made, _ = w.succeeds("FROM @base\nCOPY dir/b /b", map[string]string{"dir": "link:in", "in/b": "B"}, nil)
-	if got := files(t, made); got["b"] != "B" {
-		t.Errorf("a link in the context: %q", got)
+	for _, name := range []string{"gone", "up/passwd", "all/../../etc/passwd", "/etc/passwd", "loop"} {
+		w.fails("FROM @base\nCOPY "+name+" /x", context, nil)
 	}
+}
+
+// A build that is canceled ends at the daemon, and what it ran ends with it.
+func TestCancel(t *testing.T) {
+	w := newWorld(t).trusted()
+	run := w.schedule("FROM @base\nRUN echo begun && sleep", nil, nil)
+	w.until("the command runs", func() bool { return strings.Contains(w.log(run), "begun\n") })
+	if len(commands(t)) == 0 {
+		t.Fatal("the command is not seen")
+	}
+	w.do("POST", run+"/cancel", nil)
+	if got := w.ended(run); got.Text("properties.status") != "Canceled" {
+		t.Errorf("the run ended %s", got.Raw)
+	}
+	w.until("the command is gone", func() bool { return len(commands(t)) == 0 })
+}
+
+// A daemon that is lost, or is not there, is no fault of the build: the run's job repeats it, and it goes on when the daemon is back.
+func TestLostDaemon(t *testing.T) {
+	w := newWorld(t).trusted()
+	run := w.schedule("FROM @base\nRUN echo begun && sleep\n", nil, nil)
+	w.until("the command runs", func() bool { return strings.Contains(w.log(run), "begun\n") })
+	w.daemon.kill()
+	for _, command := range commands(t) {
+		_ = syscall.Kill(command, syscall.SIGKILL) // nobody watches over it any more
+	}
+	w.until("the attempt is given up", func() bool { return strings.Contains(w.log(run), "will be repeated") })
+	w.do("POST", run+"/cancel", nil)
+	w.ended(run)
+	w.daemon.stop()
+	run = w.schedule("FROM @base\nRUN echo there", nil, nil)
+	w.until("the attempt is given up", func() bool { return strings.Contains(w.log(run), "will be repeated") })
+	w.daemon.start(w.env.Server.Endpoints.CAFile, w.host, w.bases)
+	if got := w.ended(run); got.Text("properties.status") != "Succeeded" {
+		t.Errorf("the run ended %s\n%s", got.Raw, w.log(run))
+	}
+}
+
+// The daemon keeps no record of a build, and one that does not know the registry's authority is told of by its operator's word.
+func TestOperatorsPart(t *testing.T) {
+	w := newWorld(t).trusted()
+	w.succeeds("FROM @base\nRUN echo once", nil, nil)
+	records, err := w.daemon.ask().ControlClient().ListenBuildHistory(t.Context(), &control.BuildHistoryRequest{EarlyExit: true})
+	w.must(err)
+	if record, err := records.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the daemon remembers %v (%v)", record, err)
+	}
+	w.daemon.stop()
+	w.daemon.start(w.env.Server.Endpoints.CAFile)
+	w.fails("FROM @base\nRUN echo twice", nil, map[string]any{"noCache": true}, "buildkitd.toml", "http = false")
+}
+
+func (w *world) until(what string, is func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// commands are the processes of the build's command.
+func commands(t *testing.T) (all []int) {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if text, err := os.ReadFile(name); err == nil && string(text) == "/bin/sh\x00-c\x00echo begun && sleep\x00" {
+			id, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, id)
+		}
+	}
+	return all
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,6 +77,7 @@ func newDaemon(t testing.TB) *daemon {
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
 			t.Logf("the daemon's log:\n%s", text[max(0, len(text)-8000):])
 		}
+		d.unmount()
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("the daemon's folder: %v", err)
 		}
@@ -138,6 +140,23 @@ func (d *daemon) stop() {
 
 // kill ends the daemon and what it runs at once.
 func (d *daemon) kill() { _ = syscall.Kill(-d.process.Process.Pid, syscall.SIGKILL) }
+
+// unmount takes away what a daemon that was killed left mounted.
+func (d *daemon) unmount() {
+	text, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	slices.Reverse(lines)
+	for _, line := range lines {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], d.dir+"/") {
+			if err := syscall.Unmount(fields[1], syscall.MNT_DETACH); err != nil {
+				d.t.Errorf("unmount %s: %v", fields[1], err)
+			}
+		}
+	}
+}
 
 // ask gives a client for looking at the daemon.
 func (d *daemon) ask() *client.Client {

@@ -34,7 +34,7 @@ func (s *solve) explain(ctx context.Context, err, token error) error {
 		return resource.Errorf(resource.Unsupported, "NetworkNotAllowed", "%sADD fetches from the network, which builds have not (serve --build-network): %s", where, sentence(text))
 	case has("insecure entitlement", "is not allowed", "entitlement"):
 		return resource.Errorf(resource.Unsupported, "UnsupportedDockerfile", "%sthe build asks for rights that no build has: %s", where, sentence(text))
-	case has("certificate signed by unknown authority", "failed to verify certificate", "HTTP request to an HTTPS server"):
+	case has("certificate signed by unknown authority", "failed to verify certificate", "HTTP request to an HTTPS server", "request to http://"):
 		return resource.Errorf(resource.Conflict, "BuildKitDistrustsRegistry",
 			"The BuildKit daemon does not trust the certificate of the registry; its operator names the authority in buildkitd.toml ([registry.\"host:port\"] with ca = [\"…/ca.pem\"] and http = false). The daemon says: %s", sentence(text))
 	case has("403 Forbidden", "401 Unauthorized", "insufficient_scope", "authorization failed", "no basic auth credentials", "pull access denied"):

@@ -98,8 +98,6 @@ func (s *solve) options(tokens *tokens) client.SolveOpt {
 	return options
 }
 
-func files(root *os.Root) fsutil.FS { return fsutil.NewRootFS(fsutil.NewRoot(root)) }
-
 // platform is what the daemon is told; "" leaves it to the daemon.
 func (s *solve) platform() string {
 	if !strings.Contains(s.order.Platform, "/") {
