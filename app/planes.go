@@ -125,7 +125,7 @@ func (s *Server) mainHandler() http.Handler {
 		switch {
 		case path == "/healthz":
 			w.WriteHeader(http.StatusOK)
-		case strings.EqualFold(path, "/metadata/endpoints"):
+		case strings.EqualFold(strings.TrimLeft(path, "/"), "metadata/endpoints"): // az appends it to the address, with the slash that may be at its end
 			s.cloudMetadata(w, r)
 		case s.tokens.Handles(path):
 			s.tokens.ServeHTTP(w, r)
@@ -167,11 +167,15 @@ func (s *Server) cloudMetadata(w http.ResponseWriter, r *http.Request) {
 	if suffix == "" {
 		suffix = "alvara.local"
 	}
+	registries := "cr." + suffix
+	if e.Domain != "" {
+		registries = strings.TrimPrefix(s.loginServer("", 0), ".") // with the port, which belongs to login servers
+	}
 	cloud := map[string]any{
 		"name": "Alvara", "portal": e.ResourceManager, "authentication": authentication, "resourceManager": e.ResourceManager + "/",
-		"graph": e.Graph + "/", "graphAudience": "https://graph.microsoft.com/", "microsoftGraphResourceId": "https://graph.microsoft.com/",
+		"graph": e.Graph + "/", "graphAudience": "https://graph.microsoft.com/", "microsoftGraphResourceId": e.Graph + "/", // the address that az and Terraform call, in spite of its name
 		"gallery": e.ResourceManager, "media": "", "batch": "", "activeDirectoryDataLake": "", "sqlManagement": "", "vmImageAliasDoc": "",
-		"suffixes": map[string]any{"storage": suffix, "keyVaultDns": "vault." + suffix, "acrLoginServer": "cr." + suffix},
+		"suffixes": map[string]any{"storage": suffix, "keyVaultDns": "vault." + suffix, "acrLoginServer": registries},
 	}
 	var body any = cloud
 	switch version := r.URL.Query().Get("api-version"); {
