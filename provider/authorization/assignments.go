@@ -114,8 +114,9 @@ func grantOf(r *arm.Resource[Assignment]) string {
 	return scope.Key() + "|" + roleName(r.Properties.RoleDefinitionID) + "|" + r.Properties.PrincipalID
 }
 
-// presentAssignment shows that an assignment's principal was deleted.
+// presentAssignment names the role as a list of definitions at the same scope does, and shows that the principal was deleted.
 func presentAssignment(_ context.Context, call *arm.Call, r *arm.Resource[Assignment]) {
+	r.Properties.RoleDefinitionID = definitionID(roleName(r.Properties.RoleDefinitionID), readFrom(call)).String()
 	if _, known := call.Manager.Identities.Lookup(r.Properties.PrincipalID); !known {
 		r.Properties.PrincipalType = "Unknown"
 	}

@@ -51,9 +51,7 @@ func Definitions() arm.Type {
 		Key:  func(id resource.ID) string { return definitionKey(id.Name()) },
 		Find: findDefinition,
 		Present: func(_ context.Context, call *arm.Call, r *arm.Resource[Definition]) {
-			if scope, _ := call.Target.ID.ExtensionOf(); r.ID.Subscription() == "" && scope.Subscription() != "" {
-				r.ID = resource.MustParseID("/subscriptions/"+scope.Subscription()).Extension(string(definitionType), r.Name)
-			}
+			r.ID = definitionID(r.Name, readFrom(call))
 		},
 		List:   listDefinitions,
 		Linked: writeOnEveryScope, LinkedDelete: deleteOnEveryScope,
@@ -91,12 +89,26 @@ func findDefinition(ctx context.Context, call *arm.Call, id resource.ID) (*arm.R
 	return r, true, nil
 }
 
-// present shows a role at a scope. The id names the subscription that the role is read in, as the original's does.
-func present(role *access.Role, scope resource.ID) *arm.Resource[Definition] {
+// definitionID is the id of a role as it is read from a scope. It names the subscription of the scope and nothing below, as
+// the original's does: clients compare the ids in lists of definitions and of assignments, at whatever scope they ask.
+func definitionID(role string, from resource.ID) resource.ID {
 	at := resource.Root
-	if subscription := scope.Subscription(); subscription != "" {
+	if subscription := from.Subscription(); subscription != "" {
 		at = resource.MustParseID("/subscriptions/" + subscription)
 	}
+	return at.Extension(string(definitionType), role)
+}
+
+// readFrom is the scope that a call for an extension, or for a list of extensions, was sent to.
+func readFrom(call *arm.Call) resource.ID {
+	if scope, is := call.Target.ID.ExtensionOf(); is {
+		return scope
+	}
+	return call.Target.ID
+}
+
+// present shows a role at a scope.
+func present(role *access.Role, scope resource.ID) *arm.Resource[Definition] {
 	kind := "CustomRole"
 	if role.BuiltIn {
 		kind = "BuiltInRole"
@@ -110,7 +122,7 @@ func present(role *access.Role, scope resource.ID) *arm.Resource[Definition] {
 			Actions: full(block.Actions), NotActions: full(block.NotActions), DataActions: full(block.DataActions), NotDataActions: full(block.NotDataActions),
 		})
 	}
-	return &arm.Resource[Definition]{ID: at.Extension(string(definitionType), role.ID), Name: role.ID, Type: definitionType, Properties: definition}
+	return &arm.Resource[Definition]{ID: definitionID(role.ID, scope), Name: role.ID, Type: definitionType, Properties: definition}
 }
 
 func full(list []string) []string {
@@ -143,7 +155,7 @@ func listDefinitions(_ context.Context, call *arm.Call, scope resource.ID) ([]*a
 	var out []*arm.Resource[Definition]
 	for _, role := range roles {
 		r := present(role, scope)
-		r.ID = scope.Extension(string(definitionType), role.ID)
+		r.ID = scope.Extension(string(definitionType), role.ID) // who may read the scope's list sees it; it is shown with definitionID
 		reachable := role.BuiltIn || role.AssignableAt(scope) || (below && anyBelow(role, scope))
 		if reachable && (kind == "" || strings.EqualFold(kind, r.Properties.Type)) {
 			out = append(out, r)
