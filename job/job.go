@@ -88,7 +88,7 @@ type Mount struct {
 	Writable bool
 }
 
-// Limits bounds what each node takes; Timeout and LogBytes too are per node. Zero is the default named at each.
+// Limits bounds what each node takes, and Timeout the run. Zero is the default named at each.
 type Limits struct {
 	Timeout  time.Duration // of the whole run, from its first command on; 0 is none
 	Memory   int64         // bytes; sandbox.DefaultMemory

@@ -190,8 +190,11 @@ func (r *run) Cancel(ctx context.Context) error {
 // cancelCommand is what the supervisor is told to end the run.
 const cancelCommand = "cancel\n"
 
-// followEvery is how often a log that is followed is looked at.
-const followEvery = 100 * time.Millisecond
+// How often a log that is followed is looked at: soon after something came, and less and less often while nothing does.
+const (
+	followSoon = 10 * time.Millisecond
+	followLate = 100 * time.Millisecond
+)
 
 // Logs implements job.Run.
 func (r *run) Logs(ctx context.Context, node int, offset int64, follow bool, w io.Writer) (int64, error) {
@@ -205,30 +208,31 @@ func (r *run) Logs(ctx context.Context, node int, offset int64, follow bool, w i
 	if offset < 0 {
 		return offset, invalid("offset", "The offset %d must not be negative.", offset)
 	}
+	log := &logReader{path: r.folder.logPath(node), offset: offset}
+	defer log.close()
+	if !follow {
+		return log.copy(w)
+	}
 	ended := make(chan struct{})
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
-	if follow {
-		go func() {
-			defer close(ended)
-			_, _ = r.Wait(waiting) // however it ended, no more is written
-		}()
-	} else {
-		close(ended)
-	}
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+	go func() {
+		defer close(ended)
+		_, _ = r.Wait(waiting) // however it ended, no more is written
+	}()
+	pause := followSoon
 	for last := false; ; {
-		if offset, err = r.copyLog(node, offset, w); err != nil || last {
+		before := log.offset
+		if offset, err = log.copy(w); err != nil || last {
 			return offset, err
+		}
+		if pause = min(2*pause, followLate); offset != before {
+			pause = followSoon
 		}
 		select {
 		case <-ended: // what was written before the end is there now
 			last = true
-			if !follow {
-				return offset, ctx.Err()
-			}
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 		if err := ctx.Err(); err != nil {
 			return offset, err
@@ -236,25 +240,36 @@ func (r *run) Logs(ctx context.Context, node int, offset int64, follow bool, w i
 	}
 }
 
-// copyLog copies what is there of a log from an offset on.
-func (r *run) copyLog(node int, offset int64, w io.Writer) (int64, error) {
-	file, err := os.Open(r.folder.logPath(node))
-	if errors.Is(err, os.ErrNotExist) { // not begun
-		return offset, nil
+// logReader copies a log bit by bit.
+type logReader struct {
+	path   string
+	file   *os.File // nil until the node has begun
+	offset int64
+}
+
+func (l *logReader) copy(w io.Writer) (next int64, err error) {
+	if l.file == nil {
+		l.file, err = os.Open(l.path)
+		if errors.Is(err, os.ErrNotExist) {
+			return l.offset, nil
+		}
+		if err != nil {
+			return l.offset, err
+		}
 	}
-	if err != nil {
-		return offset, err
+	info, err := l.file.Stat()
+	if err != nil || l.offset >= info.Size() {
+		return l.offset, err
 	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return offset, err
+	n, err := io.Copy(w, io.NewSectionReader(l.file, l.offset, info.Size()-l.offset))
+	l.offset += n
+	return l.offset, err
+}
+
+func (l *logReader) close() {
+	if l.file != nil {
+		_ = l.file.Close() // opened for reading
 	}
-	if offset >= info.Size() {
-		return offset, nil
-	}
-	n, err := io.Copy(w, io.NewSectionReader(file, offset, info.Size()-offset))
-	return offset + n, err
 }
 
 // Remove implements job.Run.
