@@ -62,7 +62,7 @@ func (g *Guard) Check(ctx context.Context, request Request) error {
 		}
 	}
 	if err := g.Audit.Record(ctx, record); err != nil {
-		return resource.Errorf(resource.Internal, "AuditUnavailable", "the audit log does not take records").Because(err)
+		return audit.Unavailable(err)
 	}
 	if refusal != nil {
 		return refusal

@@ -102,7 +102,7 @@ func (s *Server) authorize(ctx context.Context, q *request) error {
 		Scope: resource.Root.String(), Target: target, Allowed: true, Client: client,
 	})
 	if err != nil {
-		return resource.Errorf(resource.Internal, "AuditUnavailable", "the audit log does not take records").Because(err)
+		return audit.Unavailable(err)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *Server) record(ctx context.Context, q *request, asked guard.Request, na
 		Scope: asked.Scopes[0].String(), Target: asked.Target, Allowed: true, Client: asked.Client,
 	})
 	if err != nil {
-		return resource.Errorf(resource.Internal, "AuditUnavailable", "the audit log does not take records").Because(err)
+		return audit.Unavailable(err)
 	}
 	return nil
 }

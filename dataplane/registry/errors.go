@@ -73,7 +73,7 @@ func (s *Server) fail(q *request, err error) {
 		e = &resource.Error{Kind: resource.Internal, Cause: err}
 	}
 	answer := answers[e.Kind]
-	if e.Code == content.CodeInsufficientStorage {
+	if e.Code == content.CodeInsufficientStorage || e.Code == "StorageFull" {
 		// Clients repeat a 503 at once, which would not help while the medium is full.
 		answer.status = http.StatusInsufficientStorage
 	}
