@@ -95,11 +95,6 @@ func (b *building) enterRegistry(ctx context.Context) error {
 	if b.registry, err = ensureRegistry(ctx, b.call, b.workspace.ID); err != nil {
 		return err
 	}
-	if b.workspace.Properties.ContainerRegistry == "" {
-		if err := settled(ctx, b.call, b.workspace.ID); err != nil {
-			return err
-		}
-	}
 	for host, id := range b.Registries.Hosts() {
 		if id.Equal(b.registry) {
 			b.host = host
@@ -113,6 +108,13 @@ func (b *building) enterRegistry(ctx context.Context) error {
 		grant
 		to string
 	}{{grant{acrTasks, b.registry}, "have the workspace's registry build"}, {grant{acrPush, b.registry}, "push to the workspace's registry"}} {
+		if need.heldBy(b.call, b.who.ID) {
+			continue
+		}
+		// A registry that was just made comes before the roles there.
+		if err := settled(ctx, b.call, b.workspace.ID); err != nil {
+			return err
+		}
 		if !need.heldBy(b.call, b.who.ID) {
 			return b.lacks(need.grant, b.who.ID, "The identity of the workspace "+b.workspace.Name, need.to)
 		}

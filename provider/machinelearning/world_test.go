@@ -56,6 +56,7 @@ type world struct {
 	directory *identity.Directory
 	manager   *arm.Manager
 	owner     string
+	images    *fakeImages
 }
 
 type silent struct{}
@@ -80,6 +81,7 @@ func newWorld(t testing.TB) *world {
 		}
 	}
 	w := &world{t: t, store: mem.New(mem.WithRetryDelay(func(int) time.Duration { return 5 * time.Millisecond }))}
+	w.images = &fakeImages{world: w, digests: map[string]string{}}
 	live := access.NewLive(access.Catalogue(), access.BuiltIn()...)
 	check(authorization.Follow(w.store, live))
 	var err error
@@ -95,9 +97,10 @@ func newWorld(t testing.TB) *world {
 	types := append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
 		accounts.Accounts(), storage.Services(), accounts.Containers(), keyvault.Vaults(), insights.Components(), operationalinsights.Workspaces(),
-		// What a workspace needs of a registry: to be there, to have its name alone, and to say whether its admin user is enabled.
-		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true}),
-	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery"}.Types()...)
+		// What a workspace needs of a registry: to be there, to have its name alone, to say whether its admin user is enabled, and to
+		// take builds.
+		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true, Actions: w.images.actions()}),
+	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery", Registries: w.images}.Types()...)
 	w.manager = arm.New(arm.Config{
 		Store: w.store, Guard: &guard.Guard{Access: live, Audit: silent{}, Clock: time.Now}, Authenticator: w, Identities: w.directory,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,

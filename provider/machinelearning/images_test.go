@@ -1,0 +1,117 @@
+package machinelearning_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/alvara-ml/alvara/arm"
+	"github.com/alvara-ml/alvara/guard"
+	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
+)
+
+// fakeImages stands for what registries hold and build: images by registry/repository:reference, and runs that end when they
+// are told to.
+type fakeImages struct {
+	world *world
+
+	mu      sync.Mutex
+	digests map[string]string
+	runs    []object // the requests, in order
+	sources int
+}
+
+func hostName(registry string) string { return registry + ".example:5000" }
+
+func (f *fakeImages) Hosts() map[string]resource.ID {
+	out := map[string]resource.ID{}
+	docs, err := f.world.store.List(context.Background(), store.Query{Kind: "microsoft.containerregistry/registries"})
+	if err != nil {
+		panic(err)
+	}
+	for _, doc := range docs {
+		var r struct{ ID resource.ID }
+		if err := json.Unmarshal(doc.Body, &r); err != nil {
+			panic(err)
+		}
+		out[hostName(r.ID.Name())] = r.ID
+	}
+	return out
+}
+
+func (f *fakeImages) Digest(_ context.Context, who identity.Principal, registry resource.ID, repository, reference string) (string, error) {
+	if !f.world.manager.Guard.Allowed(guard.Request{Who: who, Action: "Microsoft.ContainerRegistry/registries/pull/read", Scopes: []resource.ID{registry}}) {
+		return "", resource.Forbiddenf("DENIED", "%s may not pull", who.ID)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if digest := f.digests[registry.Name()+"/"+repository+":"+reference]; digest != "" {
+		return digest, nil
+	}
+	return "", resource.NotFoundf("MANIFEST_UNKNOWN", "there is none")
+}
+
+func (f *fakeImages) Upload(_ context.Context, url string, source io.Reader, size int64) error {
+	n, err := io.Copy(io.Discard, source)
+	if err == nil && (n != size || url != "https://upload") {
+		err = fmt.Errorf("%d bytes of %d for %s", n, size, url)
+	}
+	f.mu.Lock()
+	f.sources++
+	f.mu.Unlock()
+	return err
+}
+
+// push makes an image with a digest of one repeated letter.
+func (f *fakeImages) push(registry, image, letter string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.digests[registry+"/"+image] = "sha256:" + strings.Repeat(letter, 64)
+}
+
+// scheduled gives the requests for runs until now.
+func (f *fakeImages) scheduled() []answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []answer
+	for _, run := range f.runs {
+		out = append(out, answer{Body: run})
+	}
+	return out
+}
+
+func (f *fakeImages) actions() []arm.Action[object] {
+	return []arm.Action[object]{
+		{Name: "listBuildSourceUploadUrl", Run: func(context.Context, *arm.Call, *arm.Resource[object]) (any, error) {
+			return object{"uploadUrl": "https://upload", "relativePath": "source"}, nil
+		}},
+		{Name: "scheduleRun", Run: func(_ context.Context, call *arm.Call, r *arm.Resource[object]) (any, error) {
+			request := object{"caller": call.Who.ID}
+			if err := json.Unmarshal(call.Body, &request); err != nil {
+				return nil, err
+			}
+			f.mu.Lock()
+			f.runs = append(f.runs, request)
+			name := fmt.Sprintf("cr%d", len(f.runs))
+			f.mu.Unlock()
+			f.setRun(r.ID.Child("runs", name), "Queued")
+			return object{"name": name}, nil
+		}},
+	}
+}
+
+// setRun says how far a run is.
+func (f *fakeImages) setRun(id resource.ID, status string) {
+	body, err := json.Marshal(object{"id": id, "properties": object{"status": status, "runErrorMessage": map[bool]string{true: "it broke"}[status == "Failed"]}})
+	if err == nil {
+		_, err = f.world.store.Apply(context.Background(), store.Put{Key: id.Key(), Kind: "microsoft.containerregistry/registries/runs", Body: body})
+	}
+	if err != nil {
+		panic(err)
+	}
+}
