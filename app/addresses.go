@@ -43,11 +43,12 @@ func ReadEndpoints(dataDir string) (Endpoints, error) {
 
 // ports are the ports of the listeners, chosen once and then kept, because the addresses of accounts contain them.
 type ports struct {
-	Main     int `json:"main"`
-	Blob     int `json:"blob"`
-	DFS      int `json:"dfs"`
-	Identity int `json:"identity"`
-	Registry int `json:"registry,omitempty"` // with a domain; without one each registry has its own
+	Main     int    `json:"main"`
+	Blob     int    `json:"blob"`
+	DFS      int    `json:"dfs"`
+	Identity int    `json:"identity"`
+	Registry int    `json:"registry,omitempty"` // with a domain; without one each registry has its own
+	Domain   string `json:"domain,omitempty"`   // of the last start: addresses that were written down elsewhere contain it
 }
 
 type listeners struct {
@@ -104,11 +105,17 @@ func listen(config *Config) (*listeners, string, error) {
 		opened, err := net.Listen("tcp", net.JoinHostPort(want.host, strconv.Itoa(*want.port)))
 		if err != nil {
 			l.close()
+			if want.into == &l.main && config.Listen != "" {
+				return nil, "", fmt.Errorf("the port %d of %s cannot be opened: %w; end what uses it, or name another one with --listen", *want.port, want.host, err)
+			}
 			return nil, "", fmt.Errorf("the port %d of %s cannot be opened: %w; end what uses it, or remove ports.json from the data folder to choose new ports (addresses of storage accounts change with them)", *want.port, want.host, err)
 		}
 		*want.into, *want.port = opened, opened.Addr().(*net.TCPAddr).Port
 	}
-	kept.Main = port
+	if len(text) > 0 && kept.Domain != config.Domain {
+		config.Log.Warn("the domain is another than at the last start: the addresses of storage accounts and registries change, also those that are written into images' names", "before", kept.Domain, "now", config.Domain)
+	}
+	kept.Main, kept.Domain = port, config.Domain
 	text, err = json.MarshalIndent(kept, "", "  ")
 	if err == nil {
 		err = writeFile(config.path("ports.json"), text, 0o644)

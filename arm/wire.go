@@ -45,6 +45,9 @@ func (m *Manager) wire(err error, requestID string) *wireError {
 		m.Log.Error("internal error", "request", requestID, "error", err)
 		return &wireError{Code: "InternalServerError", Message: "The service failed to answer. Give the request id " + requestID + " to its operator."}
 	}
+	if e.Kind == resource.Unavailable {
+		m.Log.Error("not available", "request", requestID, "error", err, "cause", e.Cause)
+	}
 	return shape(e)
 }
 

@@ -62,7 +62,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	t := &tour{Options: options, ctx: ctx}
 	t.say("The server is up at %s, its data in %s.", server.URL(), options.Dir)
 	for _, act := range Acts {
-		if options.Act != All && options.Act != act {
+		if !t.shows(act) {
 			continue
 		}
 		show := map[string]func() error{"features": t.features, "registry": t.registry}[act]
@@ -74,7 +74,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		}
 	}
 	t.title("How to go on (%s so far)", time.Since(started).Round(time.Second))
-	t.say(strings.TrimSpace(goOn), options.Dir, options.Dir, options.Dir, filepath.Join(options.Dir, "quickstart"))
+	t.goOn()
 	if options.Exit {
 		return nil
 	}
@@ -83,17 +83,24 @@ func Run(ctx context.Context, options Options) (err error) {
 	return nil
 }
 
-const goOn = `
-In another terminal:
+// goOn says what somebody who has seen the acts can do next.
+func (t *tour) goOn() {
+	t.say("In another terminal:\n")
+	t.say("  eval \"$(alvara env --data %s)\"       # so that az, the Azure SDKs, docker, Spark and pandas find the server", t.Dir)
+	t.say("  alvara login --local --data %s        # you own the data folder, so you are the administrator", t.Dir)
+	if t.shows("features") {
+		t.say("  alvara ml feature-set list --feature-store %s -g %s -o table", store, group)
+	}
+	if t.shows("registry") {
+		t.say("  alvara acr repository list -n %s", registryName)
+	}
+	t.say("  alvara role assignment list --all -o table")
+	t.say("  less %s   # every decision, allowed and refused", filepath.Join(t.Dir, "audit", "audit.log"))
+	t.say("\nThe files and the commands of this tour are in %s and in examples.", filepath.Join(t.Dir, "quickstart"))
+}
 
-  eval "$(alvara env --data %s)"       # so that az, the Azure SDKs, docker, Spark and pandas find the server
-  alvara login --local --data %s        # you own the data folder, so you are the administrator
-  alvara ml feature-set list --feature-store fraud-features -g fraud -o table
-  alvara acr repository list -n fraudimages
-  alvara role assignment list --all -o table
-  less %s/audit/audit.log.000001   # every decision, allowed and refused
-
-The specifications, the SQL and the commands of this tour are in %s and in examples.`
+// shows tells whether an act is part of the showing.
+func (t *tour) shows(act string) bool { return t.Act == All || t.Act == act }
 
 // tour is one showing.
 type tour struct {

@@ -72,8 +72,11 @@ func (a *registryAct) makeRegistry() error {
 	if a.loginServer, err = a.field("loginServer", "acr", "show", "-n", registryName); err != nil {
 		return err
 	}
-	a.say("Even its owner gets no passwords of it:")
-	return a.refused("acr", "credential", "show", "-n", registryName)
+	a.say("Even its owner gets no passwords of it, and no password opens it:")
+	if err := a.refused("acr", "credential", "show", "-n", registryName); err != nil {
+		return err
+	}
+	return a.refused("acr", "login", "-n", registryName, "-u", registryName, "-p", "a password from before")
 }
 
 // build builds two images as an identity, which is refused before it holds a role.

@@ -197,7 +197,7 @@ func TestNothingIsReadUnrecorded(t *testing.T) {
 	w := newWorld(t)
 	w.server.Audit = full{}
 	r := w.send(w.owner, "GET", "/users", "")
-	r.fails(http.StatusInternalServerError, "InternalServerError", "request id")
+	r.fails(http.StatusServiceUnavailable, "serviceNotAvailable", "nothing is allowed without one")
 	if strings.Contains(r.text, "disk full") || !strings.Contains(w.log.String(), "disk full") {
 		t.Errorf("the cause belongs in the log alone: %s", r.text)
 	}

@@ -57,7 +57,7 @@ type innerError struct {
 // writeError is the one place where errors become answers, in Graph's form.
 func (s *Server) writeError(w http.ResponseWriter, q *request, err error) {
 	status, code, message := describe(err)
-	if status == http.StatusInternalServerError {
+	if status >= 500 {
 		cause := err
 		if e, ok := resource.AsError(err); ok && e.Cause != nil {
 			cause = e.Cause
