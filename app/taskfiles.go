@@ -174,7 +174,7 @@ func (l *taskLog) Write(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending.WriteString(text)
-	l.pending.WriteByte('\n')
+	l.pending.WriteString("\r\n") // az shows what it has at this end of a line, and else nothing before the log is complete
 	if l.pending.Len() >= logPart {
 		l.flush()
 		return

@@ -121,7 +121,7 @@ func TestLogsOfBuilds(t *testing.T) {
 	}
 	log.Write("Step 1/2")
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) { // lines come by themselves, soon
-		if _, header, body := request(t, client, "GET", link, ""); body == "Step 1/2\n" && header.Get("x-ms-meta-Complete") == "" {
+		if _, header, body := request(t, client, "GET", link, ""); body == "Step 1/2\r\n" && header.Get("x-ms-meta-Complete") == "" {
 			break
 		} else if time.Since(start) > 10*time.Second {
 			t.Fatalf("the line does not come: %q", body)
@@ -139,7 +139,7 @@ func TestLogsOfBuilds(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, header, body := request(t, client, "GET", link, "")
-	if status != 200 || header.Get("x-ms-meta-Complete") != "successful" || body != "Step 1/2\n"+strings.Repeat("x", logPart+10)+"\n" {
+	if status != 200 || header.Get("x-ms-meta-Complete") != "successful" || body != "Step 1/2\r\n"+strings.Repeat("x", logPart+10)+"\r\n" {
 		t.Fatalf("%d %v, %d bytes", status, header, len(body))
 	}
 	if err := files.Drop(ctx, key); err != nil {

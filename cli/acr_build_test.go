@@ -145,7 +145,7 @@ var sources = map[string]string{"Dockerfile": "FROM base", ".dockerignore": "sec
 // What a build sends: the packed folder with Put Blob to the link alone, and the request with ACR's own field names (MI-11).
 func TestBuildOnTheWire(t *testing.T) {
 	b := newBuilder(t, nil)
-	b.chunks = []string{"step 1\n", "", "step 2\n"}
+	b.chunks = []string{"step 1\r\n10%\r20%\r", "", "\nstep 2\r\n"}
 	b.env["FROM_ENV"] = "v3"
 	dir := folder(t, sources)
 	code, stdout, stderr := b.plant.run(t.Context(), "acr build -r fraudacr -t scorer:1 -t scorer:{{.Run.ID}} --build-arg A=1 --build-arg FROM_ENV --build-arg EMPTY= --secret-build-arg S=hush "+
@@ -182,7 +182,7 @@ func TestBuildOnTheWire(t *testing.T) {
 	if !reflect.DeepEqual(b.request, asked) {
 		t.Errorf("the run is asked for by %v, want %v", b.request, asked)
 	}
-	if !strings.Contains(stderr, "step 1\nstep 2\n") || strings.Contains(stdout, "step") {
+	if !strings.Contains(stderr, "step 1\n10%\r20%\nstep 2\n") || strings.Contains(stdout, "step") {
 		t.Errorf("the log belongs to stderr:\n%s\n%s", stdout, stderr)
 	}
 	if !strings.Contains(stdout, `"runId": "cr1"`) || !strings.Contains(stdout, `"status": "Succeeded"`) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,10 @@ type registryRun struct {
 	// build may not look into its registry. nil asks the run.
 	asked, linked func() (*document.Object, error)
 
-	link    string // URL of the log, with its own short-lived right to read it
-	renewed bool   // the link has just been asked for
-	offset  int64  // how much of the log is shown
+	link     string // URL of the log, with its own short-lived right to read it
+	renewed  bool   // the link has just been asked for
+	offset   int64  // how much of the log is shown
+	carriage bool   // the last byte of it is a carriage return that was held back
 }
 
 func runPath(registry, id string) string { return registry + "/runs/" + segment(id) }
@@ -179,20 +181,37 @@ func (r *registryRun) copy(end int64) error {
 			return err
 		}
 	}
-	n, err := io.Copy(r.out, answer.Body)
+	n, err := io.Copy((*logLines)(r), answer.Body)
 	r.offset += n
 	return err
 }
 
+// logLines writes a log, whose lines end as on the wire, with the ends that lines have here.
+type logLines registryRun
+
+func (l *logLines) Write(part []byte) (int, error) {
+	text := part
+	if l.carriage {
+		text = append([]byte{'\r'}, part...)
+	}
+	if l.carriage = bytes.HasSuffix(text, []byte{'\r'}); l.carriage { // its line feed may be in the next part
+		text = text[:len(text)-1]
+	}
+	if _, err := l.out.Write(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))); err != nil {
+		return 0, err
+	}
+	return len(part), nil
+}
+
 // log asks the store for the log. No answer means that there is none yet, or that a new link is needed first.
-func (r *registryRun) log(method, bytes string) (*http.Response, error) {
+func (r *registryRun) log(method, span string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(r.call.ctx, method, r.link, nil)
 	if err != nil {
 		return nil, errors.New("the server names a log that has no proper URL")
 	}
 	request.Header.Set("x-ms-version", storageVersion)
-	if bytes != "" {
-		request.Header.Set("Range", bytes)
+	if span != "" {
+		request.Header.Set("Range", span)
 	}
 	answer, err := r.call.client.HTTP.Do(request)
 	if err != nil {

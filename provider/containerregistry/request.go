@@ -31,6 +31,7 @@ type buildRequest struct {
 }
 
 type argument struct {
+	Type     string `json:"type"` // Argument, as az sends it; it means nothing
 	Name     string `json:"name"`
 	Value    string `json:"value"`
 	IsSecret bool   `json:"isSecret"`

@@ -90,7 +90,7 @@ func TestRun(t *testing.T) {
 	})
 	body := w.request(fraud, map[string]any{
 		"imageNames": []string{"Team/app", "app:v1", "{{.Run.RegistryName}}/app:{{.Run.ID}}", "app:v1"}, "target": "final", "noCache": true, "isArchiveEnabled": true,
-		"arguments":          []any{map[string]any{"name": "VERSION", "value": "1", "isSecret": false}, map[string]any{"name": "TOKEN", "value": "hunter2", "isSecret": true}},
+		"arguments":          []any{map[string]any{"type": "Argument", "name": "VERSION", "value": "1", "isSecret": false}, map[string]any{"name": "TOKEN", "value": "hunter2", "isSecret": true}},
 		"agentConfiguration": map[string]any{"cpu": 2}, "platform": map[string]any{"os": "linux", "architecture": "arm64", "variant": "v8"}, "dockerFilePath": "build/Dockerfile",
 	})
 	refused(t, "an upper-case repository", w.do("POST", fraud+"/scheduleRun", body), 400, "InvalidImageName", "Team/app")
