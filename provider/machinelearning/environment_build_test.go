@@ -141,6 +141,61 @@ func TestEnvironmentBuildRefusals(t *testing.T) {
 	refused(t, "an identity that was made anew", w.do("POST", mine+"/build", nil), 400, "IdentityNotFound", "registryIdentity", "other")
 }
 
+// The folder of a Dockerfile: what it begins with and copies from is pulled, each of its files is content, and what cannot be
+// built is refused before it is queued.
+func TestEnvironmentFolders(t *testing.T) {
+	w, principal, _, _ := buildWorld(t)
+	w.grant(principal, roleAcrPull, registries+"private")
+	w.images.push("private", "tools:2", "c")
+	build := func(version, dockerfile string) answer {
+		t.Helper()
+		id := w.environment(version, object{"build": object{"contextUri": "https://acct.blob.core.windows.net/data/ctx", "dockerfilePath": dockerfile}})
+		return w.do("POST", id+"/build", nil)
+	}
+	refused(t, "an empty folder", build("1", ""), 404, "DockerfileNotFound", "files: 0")
+	w.images.put("a/Dockerfile", "FROM private.example:5000/base/train:1 AS one\nFROM scratch\nCOPY --from=private.example:5000/tools:2 / /\nCOPY --from=one / /\nCOPY data /\n")
+	w.images.put("data", "1")
+	w.images.put("bad", "FROM private.example:5000/base/train:1\nADD https://example.com/x /\n")
+	w.images.put("huge", "FROM scratch\n#"+strings.Repeat("x", 1<<20))
+	w.images.put("elsewhere", "FROM docker.io/library/python:3\n")
+	refused(t, "a Dockerfile that is not there", build("2", ""), 404, "DockerfileNotFound", `"Dockerfile"`, "files: 5")
+	refused(t, "a long one", build("3", "huge"), 413, "DockerfileTooLarge", "huge")
+	if got := build("4", "bad"); got.Status != 400 || !strings.Contains(got.Raw, "line 2") {
+		t.Errorf("what is not offered: %d %s", got.Status, got.Raw)
+	}
+	delete(w.images.files, "acct/data/ctx/huge")
+	first := build("5", "a/Dockerfile")
+	if first.Status != 200 || first.text("state") != "Queued" {
+		t.Fatalf("the build: %d %s", first.Status, first.Raw)
+	}
+	run := w.images.scheduled()[0]
+	custom, _ := run.get("credentials.customRegistries").(object)
+	if entry, _ := custom["private.example:5000"].(object); entry["identity"] != "[caller]" || run.text("dockerFilePath") != "a/Dockerfile" {
+		t.Errorf("the run: %v", run.Body)
+	}
+	seen := map[string]string{first.text("image"): "the first"}
+	again := func(what string) {
+		t.Helper()
+		got := w.do("POST", ws+"/environments/train/versions/5/build", nil)
+		if other := seen[got.text("image")]; got.Status != 200 || other != "" {
+			t.Errorf("%s has the image of %s: %s", what, other, got.Raw)
+		}
+		seen[got.text("image")] = what
+	}
+	w.images.put("data", "2")
+	again("another file")
+	w.images.push("private", "tools:2", "d")
+	again("another image that is copied from")
+	if got := build("6", "elsewhere"); got.Status != 200 {
+		t.Errorf("a base from elsewhere: %d %s", got.Status, got.Raw)
+	}
+	runs := w.images.scheduled()
+	if custom, _ := runs[len(runs)-1].get("credentials.customRegistries").(object); len(custom) != 0 {
+		t.Errorf("it signs in to %v", custom)
+	}
+	refused(t, "the folder of nobody", w.do("POST", w.environment("7", object{"build": object{"contextUri": "azureml://datastores/none/paths/ctx"}})+"/build", nil), 400, "DatastoreNotFound", "none")
+}
+
 // Several who want the same image at once get the same one, and the registry is made once.
 func TestEnvironmentBuildsAtOnce(t *testing.T) {
 	w, _, puller, client := buildWorld(t)

@@ -24,6 +24,36 @@ type fakeImages struct {
 	digests map[string]string
 	runs    []object // the requests, in order
 	sources int
+	files   map[string]string // of storage, by account/container/path; who reads them is not asked
+}
+
+func (f *fakeImages) list(_ context.Context, _ identity.Principal, account, container, prefix string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for path := range f.files {
+		if name, ok := strings.CutPrefix(path, account+"/"+container+"/"); ok && strings.HasPrefix(name, prefix) {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+func (f *fakeImages) open(_ context.Context, _ identity.Principal, account, container, path string) (io.ReadCloser, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text := f.files[account+"/"+container+"/"+path]
+	return io.NopCloser(strings.NewReader(text)), int64(len(text)), nil
+}
+
+// put writes a file of the folder ctx in the container data of the account acct.
+func (f *fakeImages) put(name, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files == nil {
+		f.files = map[string]string{}
+	}
+	f.files["acct/data/ctx/"+name] = text
 }
 
 func hostName(registry string) string { return registry + ".example:5000" }
