@@ -33,7 +33,7 @@ func (s *Server) openBuilds(deps *containerregistry.Deps) error {
 	}
 	deps.Drop, deps.TrustedHosts = s.dropRegistry, s.config.TrustedRegistries
 	runner := &containerregistry.Runner{
-		Store: s.store, Deps: *deps, Network: s.config.BuildNetwork, Clock: s.config.Clock,
+		Store: s.store, Deps: *deps, Network: s.config.BuildNetwork, Limits: image.Limits{MemoryBytes: s.config.BuildMemory}, Clock: s.config.Clock,
 		Build: func(ctx context.Context, order image.Order, who identity.Run, log func(string)) (image.Result, error) {
 			order.Run = who.ID // the audit log names the run by its id
 			return s.builds.Build(ctx, order, image.Report{Log: log})

@@ -27,6 +27,8 @@ type Config struct {
 	JobTime time.Duration
 	// BuildNetwork lets the commands of image builds reach the network. Off by default.
 	BuildNetwork bool
+	// BuildMemory is how many bytes each command of an image build may use; 0 is 2 GiB.
+	BuildMemory int64
 	// TrustedRegistries are hosts of registries elsewhere to which builds may send the tokens of their identities. Those of
 	// this server are trusted without being named.
 	TrustedRegistries []string

@@ -19,6 +19,7 @@ type ServeOptions struct {
 	Jobs              int           // materialization jobs at once; 0 takes the server's default
 	JobTimeLimit      time.Duration // of the computation of one job; 0 takes the server's default
 	BuildNetwork      bool          // commands of image builds reach the network
+	BuildMemory       int64         // MiB that a command of an image build may use; 0 takes the server's default
 	TrustedRegistries []string      // to which builds may send tokens of their identities
 	BuildKit          string        // address of a BuildKit daemon that carries image builds out; "" builds here
 	BuildKitTLS       string        // folder with ca.pem, cert.pem and key.pem for it
@@ -38,6 +39,7 @@ type serveCommand struct {
 	Domain        string        `help:"DNS domain under which the planes have host names; without it addresses have the IP form."`
 	PasswordGrant bool          `help:"Allow users to sign in with name and password."`
 	Jobs          int           `placeholder:"N" help:"Materialization jobs, and image builds, at once; without it one for each processor, and at least two."`
+	BuildMemory   int64         `name:"build-memory" placeholder:"MIB" help:"Memory that each command of an image build may use; without it 2048."`
 	BuildNetwork  bool          `name:"build-network" help:"Let the commands of image builds reach the network."`
 	TrustRegistry []string      `name:"trust-registry" placeholder:"HOST" help:"Registry elsewhere to which builds may send the tokens of their identities; may be repeated."`
 	BuildKit      string        `name:"buildkit" placeholder:"ADDRESS" help:"BuildKit daemon that carries image builds out, with the whole Dockerfile language: unix:///PATH or tcp://HOST:PORT."`
@@ -52,7 +54,7 @@ func (s *serveCommand) Run(c *Call) error {
 		return fmt.Errorf("this build has no server in it")
 	}
 	server, err := c.Program.Serve(c.ctx, ServeOptions{
-		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, TrustedRegistries: s.TrustRegistry,
+		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, BuildMemory: s.BuildMemory, TrustedRegistries: s.TrustRegistry,
 		BuildKit: s.BuildKit, BuildKitTLS: s.BuildKitTLS, LogLevel: s.LogLevel, Log: c.Program.Stderr,
 	})
 	if err != nil {

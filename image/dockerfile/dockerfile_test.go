@@ -30,6 +30,10 @@ func TestRefusals(t *testing.T) {
 		"# syntax=example.com/frontend\nFROM a":               "# syntax=example.com/frontend",
 		"# syntax=docker/dockerfile:1-labs\nFROM a":           "# syntax=docker/dockerfile:1-labs",
 		"FROM --platform=linux/riscv64 a":                     "line 1: the platform linux/riscv64",
+		"FROM --platform=linux/riscv64 scratch":               "line 1: the platform linux/riscv64",
+		"FROM a\nSTOPSIGNAL SIGRTMIN+3":                       "",
+		"FROM a\nSTOPSIGNAL quit":                             "",
+		"FROM a\nSTOPSIGNAL 9":                                "",
 		"FROM --platform=windows/amd64 a":                     "the platform windows/amd64",
 		"ARG P=linux/s390x\nFROM --platform=$P a":             "line 2: the platform linux/s390x",
 		"FROM a AS unneeded\nRUN --network=host true\nFROM b": "",
@@ -159,4 +163,17 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestStopSignal(t *testing.T) {
+	for signal, good := range map[string]bool{"SIGTERM": true, "quit": true, "9": true, "64": true, "SIGRTMIN+3": true, "RTMAX-14": true,
+		"foo": false, "0": false, "65": false, "SIGRTMIN+16": false, "SIG": false} {
+		plan, err := dockerfile.Parse([]byte("FROM a\nSTOPSIGNAL "+signal), dockerfile.Options{})
+		if err == nil {
+			_, _, err = plan.Evaluate(plan.Target, nil, nil)
+		}
+		if (err == nil) != good {
+			t.Errorf("%s: %v", signal, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package dockerfile
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,6 +168,9 @@ func (e *evaluation) step(c instructions.Command, line int) (Step, error) {
 		if c.Signal == "" {
 			return s, invalid(line, "STOPSIGNAL names no signal")
 		}
+		if !isSignal(c.Signal) {
+			return s, invalid(line, "STOPSIGNAL %s is no signal; write a name such as SIGTERM, or a number from 1 to 64", c.Signal)
+		}
 	}
 	return s, nil
 }
@@ -264,3 +268,25 @@ func oneLine(text string) string {
 	}
 	return text
 }
+
+// isSignal tells whether a word is a signal's name, with or without SIG, or its number.
+func isSignal(word string) bool {
+	if n, err := strconv.Atoi(word); err == nil {
+		return n >= 1 && n <= 64
+	}
+	name := "SIG" + strings.TrimPrefix(strings.ToUpper(word), "SIG")
+	return signals[name] || realTime.MatchString(name)
+}
+
+// realTime are the names of the signals that Linux numbers from SIGRTMIN up and from SIGRTMAX down.
+var realTime = regexp.MustCompile(`^SIGRT(MIN(\+([0-9]|1[0-5]))?|MAX(-([0-9]|1[0-4]))?)$`)
+
+// signals are the names of Linux's signals.
+var signals = func() map[string]bool {
+	all := map[string]bool{}
+	for _, name := range strings.Fields(`ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV
+		STKFLT STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ`) {
+		all["SIG"+name] = true
+	}
+	return all
+}()

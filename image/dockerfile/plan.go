@@ -157,9 +157,6 @@ func (p *Plan) link(stages []instructions.Stage) ([]*Stage, error) {
 		}
 		if s.Base = find(base); s.Base == nil {
 			s.BaseImage = base
-			if base == Scratch {
-				platform = ""
-			}
 		}
 		if err := checkPlatform(platform, line); err != nil {
 			return nil, err

@@ -87,7 +87,7 @@ func checkAddSource(source string, line int) error {
 func refuseRun(c *instructions.RunCommand, line int) error {
 	switch network := instructions.GetNetwork(c); network {
 	case instructions.NetworkHost:
-		return unsupported(line, "RUN --network=host", "a build never gets the network of the machine by its Dockerfile; order the build with network instead")
+		return unsupported(line, "RUN --network=host", "a build never gets the network of the machine by its Dockerfile; the server's operator can give it to all builds (serve --build-network)")
 	}
 	if security := instructions.GetSecurity(c); security != "" && security != instructions.SecuritySandbox {
 		return unsupported(line, "RUN --security="+security, "commands are always run in the sandbox")

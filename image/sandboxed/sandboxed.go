@@ -54,7 +54,7 @@ func (s runner) Run(ctx context.Context, c build.Command) (int, error) {
 	case exit.TimedOut:
 		return 0, resource.Errorf(resource.TooLarge, "BuildTimeout", "The command '%s' was not done in its time and was ended.", strings.Join(c.Args, " "))
 	case exit.OutOfMemory && exit.Code != 0:
-		return 0, resource.Errorf(resource.TooLarge, "BuildOutOfMemory", "The command '%s' needed more memory than its limit of %d MiB; raise it or let the command do with less.", strings.Join(c.Args, " "), c.MemoryBytes>>20)
+		return 0, resource.Errorf(resource.TooLarge, "BuildOutOfMemory", "The command '%s' needed more memory than its limit of %d MiB; let the command do with less, or have the server's operator raise it (serve --build-memory).", strings.Join(c.Args, " "), c.MemoryBytes>>20)
 	}
 	return exit.Code, nil
 }
