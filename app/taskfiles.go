@@ -30,6 +30,7 @@ const (
 	uploadTime  = 4 * time.Hour          // how long an upload URL holds
 	logLinkTime = 12 * time.Hour         // how long the URL of a log holds
 	logPart     = 1 << 20                // bytes of a log that are kept back at most
+	logMost     = 64 << 20               // bytes of a log; what a build prints beyond is left out, but for the last words
 	logDelay    = 300 * time.Millisecond // how long lines of a log are kept back at most
 )
 
@@ -165,16 +166,26 @@ type taskLog struct {
 
 	mu      sync.Mutex
 	pending bytes.Buffer
+	written int64    // bytes that were given to pending, by this process
+	left    int64    // lines that were left out since the log was full
+	last    []string // the last of them
 	timer   *time.Timer
 	err     error
 }
+
+// lastWords is how many lines of a log that is full are shown after all: the reason of a failure is among them.
+const lastWords = 50
 
 // Write adds a line. What cannot be written, such as on a full disk, costs lines of the log and not the build.
 func (l *taskLog) Write(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.pending.WriteString(text)
-	l.pending.WriteString("\r\n") // az shows what it has at this end of a line, and else nothing before the log is complete
+	if l.written+int64(len(text)) > logMost {
+		l.left++
+		l.last = append(l.last[max(0, len(l.last)-lastWords+1):], text[:min(len(text), 4<<10)])
+		return
+	}
+	l.add(text)
 	if l.pending.Len() >= logPart {
 		l.flush()
 		return
@@ -186,6 +197,13 @@ func (l *taskLog) Write(text string) {
 			l.flush()
 		})
 	}
+}
+
+// add is called with the lock held.
+func (l *taskLog) add(text string) {
+	l.written += int64(len(text)) + 2
+	l.pending.WriteString(text)
+	l.pending.WriteString("\r\n") // az shows what it has at this end of a line, and else nothing before the log is complete
 }
 
 // flush writes what is pending. It is called with the lock held.
@@ -214,6 +232,13 @@ func (l *taskLog) Complete(outcome string) error {
 func (l *taskLog) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.left > 0 {
+		l.add(fmt.Sprintf("The log has more than %d MiB; %d lines are left out here.", logMost>>20, l.left-int64(len(l.last))))
+		for _, line := range l.last {
+			l.add(line)
+		}
+		l.left, l.last = 0, nil
+	}
 	l.flush()
 	failed := l.err
 	l.err = nil

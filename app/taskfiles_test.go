@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -147,5 +148,30 @@ func TestLogsOfBuilds(t *testing.T) {
 	}
 	if _, err := files.LogLink(ctx, key, "ca1"); resource.KindOf(err) != resource.NotFound {
 		t.Fatalf("after the registry was dropped: %v", err)
+	}
+}
+
+// A log that is full keeps its beginning and the last words, and says how many lines are missing between.
+func TestFullLogOfBuild(t *testing.T) {
+	files, client := newTaskFiles(t)
+	const key = "0a1b2c3d-0000-4000-8000-000000000001"
+	log, err := files.OpenLog(t.Context(), key, "ca1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const lines = logMost/1000 + 2000
+	for i := range lines {
+		log.Write(fmt.Sprintf("%07d", i) + strings.Repeat("x", 991))
+	}
+	if err := log.Complete("failed"); err != nil {
+		t.Fatal(err)
+	}
+	link, err := files.LogLink(t.Context(), key, "ca1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, body := request(t, client, "GET", link, "")
+	if len(body) > logMost+lastWords*1000+1000 || !strings.HasPrefix(body, "0000000x") || !strings.Contains(body, "are left out here") || !strings.Contains(body, fmt.Sprintf("\n%07dx", lines-1)) {
+		t.Errorf("%d bytes: %.100s … %s", len(body), body, body[max(0, len(body)-200):])
 	}
 }
