@@ -112,6 +112,9 @@ func (b *builder) log(w http.ResponseWriter, r *http.Request) {
 	if len(b.statuses) > 0 {
 		status := b.statuses[0]
 		b.statuses = b.statuses[1:]
+		if status == 0 {
+			panic(http.ErrAbortHandler) // the connection ends without an answer
+		}
 		w.WriteHeader(status)
 		return
 	}
@@ -237,6 +240,7 @@ func TestLogIsStreamedWhole(t *testing.T) {
 		"small answers":           {func(b *builder) { b.most = 7 }, 1},
 		"no log yet":              {func(b *builder) { b.statuses = []int{404, 404, 503} }, 1},
 		"a link that has run out": {func(b *builder) { b.statuses = []int{403} }, 2},
+		"a server that is away":   {func(b *builder) { b.statuses = []int{0, 0, 503} }, 1},
 		"never complete":          {func(b *builder) { b.lost = true }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

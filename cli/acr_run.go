@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -64,7 +65,11 @@ func runError(run *document.Object) error {
 // finish waits until the run has ended.
 func (r *registryRun) finish() (*document.Object, error) {
 	for step := 0; ; step++ {
-		run, err := r.get()
+		var run *document.Object
+		err := r.patiently(func() (err error) {
+			run, err = r.get()
+			return err
+		})
 		if err != nil || runEnded(run) {
 			return run, err
 		}
@@ -84,7 +89,11 @@ const (
 func (r *registryRun) follow() error {
 	ended := false
 	for idle := 0; ; {
-		complete, moved, err := r.look()
+		var complete, moved bool
+		err := r.patiently(func() (err error) {
+			complete, moved, err = r.look()
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -100,8 +109,11 @@ func (r *registryRun) follow() error {
 			return nil
 		}
 		if !ended && idle > 0 && idle%statusEvery == 0 {
-			run, err := r.get()
-			if err != nil {
+			var run *document.Object
+			if err := r.patiently(func() (err error) {
+				run, err = r.get()
+				return err
+			}); err != nil {
 				return err
 			}
 			if ended = runEnded(run); ended {
@@ -112,6 +124,31 @@ func (r *registryRun) follow() error {
 			return err
 		}
 	}
+}
+
+// awayTries is how often a server that does not answer is asked again, about a minute in all: runs outlive its restarts.
+const awayTries = 30
+
+// patiently repeats a request while nothing answers, as when the server is started anew.
+func (r *registryRun) patiently(ask func() error) error {
+	for try := 0; ; try++ {
+		err := ask()
+		if err == nil || !away(err) || try == awayTries {
+			return err
+		}
+		if try == 0 {
+			r.call.Warn("the server does not answer; the run goes on with it, and so does this command when it is back")
+		}
+		if err := r.call.client.Pause(r.call.ctx, min(wire.Backoff(try), 2*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+// away tells whether an error is of a connection and not of an answer.
+func away(err error) bool {
+	var broken *net.OpError
+	return errors.As(err, &broken) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // look shows what the log has got since the last look. complete says that nothing follows, moved that there was something.
