@@ -87,13 +87,14 @@ func (r *Registry) MountBlob(ctx context.Context, repo, from, digest string) (Bl
 		}
 		blob = Blob{Digest: digest, Size: source.body.Size}
 		s.touch(r.engine.now(), source.key)
-		return r.link(ctx, s, repo, blob, parent.expect(), source.expect())
+		return r.link(ctx, s, repo, blob, "", parent.expect(), source.expect())
 	})
 	return blob, err
 }
 
-// link makes a content that is there a blob of a repository, together with other ops. The caller is in the gate.
-func (r *Registry) link(ctx context.Context, s *space, repo string, blob Blob, ops ...store.Op) error {
+// link makes a content that is there a blob of a repository, together with other ops; upload names what it came in as, ""
+// for nothing. The caller is in the gate.
+func (r *Registry) link(ctx context.Context, s *space, repo string, blob Blob, upload string, ops ...store.Op) error {
 	now := r.engine.now()
 	document, err := get[blobDocument](ctx, r.engine, r.blobKey(repo, blob.Digest))
 	if err != nil {
@@ -104,7 +105,7 @@ func (r *Registry) link(ctx context.Context, s *space, repo string, blob Blob, o
 		_, err := r.engine.apply(ctx, append(ops, document.expect())...)
 		return err
 	}
-	if err := s.hold(blob.Digest, blob.Size, r.limits.Quota); err != nil {
+	if err := s.hold(blob.Digest, blob.Size, r.limits.Quota, upload); err != nil {
 		return err
 	}
 	put := document.put(kindBlob, blobDocument{Repository: repo, Digest: blob.Digest, Size: blob.Size, Since: now})

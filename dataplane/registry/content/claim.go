@@ -22,7 +22,15 @@ type claimed struct {
 	leave    func()
 }
 
-func (r *Registry) claim(ctx context.Context, repo, id string) (*claimed, error) {
+// How long a request waits for the one that works on the upload: a client that was cut off comes back while the server may
+// still be reading from the dead connection.
+const (
+	patience = 10 * time.Second
+	glance   = time.Second // of one that only looks
+)
+
+// claim takes an upload when nobody works on it, or within a time. Errors: as Upload; Conflict, BLOB_UPLOAD_INVALID.
+func (r *Registry) claim(ctx context.Context, repo, id string, within time.Duration) (*claimed, error) {
 	if err := CheckRepositoryName(repo); err != nil {
 		return nil, err
 	}
@@ -33,7 +41,7 @@ func (r *Registry) claim(ctx context.Context, repo, id string) (*claimed, error)
 	if err != nil {
 		return nil, err
 	}
-	leave, err := s.seize(ctx, id)
+	leave, err := s.seize(ctx, id, within)
 	if err != nil {
 		return nil, err
 	}
@@ -48,9 +56,21 @@ func (r *Registry) claim(ctx context.Context, repo, id string) (*claimed, error)
 	return &claimed{Registry: r, space: s, repo: repo, document: document, leave: leave}, nil
 }
 
-// seize waits until nobody else works on an upload. A client that was cut off comes back while the server may still be
-// reading from the dead connection.
-func (s *space) seize(ctx context.Context, id string) (leave func(), err error) {
+// look finds an upload that somebody else works on, to read of it alone.
+func (r *Registry) look(ctx context.Context, repo, id string) (*claimed, error) {
+	s, err := r.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	document, err := get[uploadDocument](ctx, r.engine, r.uploadKey(repo, id))
+	if err == nil && !document.present() {
+		err = unknownUpload(id)
+	}
+	return &claimed{Registry: r, space: s, repo: repo, document: document, leave: func() {}}, err
+}
+
+// seize waits until nobody else works on an upload.
+func (s *space) seize(ctx context.Context, id string, within time.Duration) (leave func(), err error) {
 	s.mu.Lock()
 	working, ok := s.uploads[id]
 	if !ok {
@@ -59,15 +79,15 @@ func (s *space) seize(ctx context.Context, id string) (leave func(), err error) 
 	}
 	working.users++
 	s.mu.Unlock()
-	patience := time.NewTimer(10 * time.Second)
-	defer patience.Stop()
+	waiting := time.NewTimer(within)
+	defer waiting.Stop()
 	select {
 	case working.busy <- struct{}{}:
 		return func() { <-working.busy; s.quit(id, working) }, nil
 	case <-ctx.Done():
 		s.quit(id, working)
 		return nil, ctx.Err()
-	case <-patience.C:
+	case <-waiting.C:
 		s.quit(id, working)
 		return nil, resource.Conflictf("BLOB_UPLOAD_INVALID", "another request is writing to the upload %q; wait for it to end.", id)
 	}

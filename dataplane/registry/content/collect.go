@@ -300,6 +300,7 @@ func (c *collection) removeOrphans(ctx context.Context) error {
 	for _, upload := range uploads {
 		known[upload.body.ID] = true
 	}
+	c.space.keepComing(known)
 	folders = slices.DeleteFunc(folders, func(folder string) bool { return known[path.Base(folder)] })
 	return c.space.bytes.discard(ctx, folders)
 }

@@ -151,7 +151,7 @@ func (e *Engine) space(key string) (*space, error) {
 	s, ok := e.spaces[key]
 	if !ok {
 		s = &space{
-			held: map[string]*holding{}, touched: map[string]time.Time{}, uploads: map[string]*session{},
+			held: map[string]*holding{}, touched: map[string]time.Time{}, uploads: map[string]*session{}, coming: map[string]int64{},
 			bytes: newBytes(e.options, key),
 		}
 		e.spaces[key] = s

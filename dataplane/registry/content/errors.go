@@ -38,7 +38,7 @@ func locked(what, name, attribute string) error {
 
 func overQuota(quota int64) error {
 	return resource.Forbiddenf(CodeQuotaExceeded,
-		"the registry may hold %d bytes, and this push would exceed that; delete what is not needed or raise the quota.", quota)
+		"the registry may hold %d bytes, uploads under way among them, and this push would exceed that; delete what is not needed or raise the quota.", quota)
 }
 
 // classed gives errors of the medium a kind of their own and leaves all others alone.

@@ -107,7 +107,7 @@ func (p *push) attempt(ctx context.Context, s *space) error {
 // write stores the bytes and then the documents.
 func (p *push) write(ctx context.Context, s *space, present bool, ops []store.Op) error {
 	if !present {
-		if err := s.hold(p.digest, int64(len(p.body)), p.limits.Quota); err != nil {
+		if err := s.hold(p.digest, int64(len(p.body)), p.limits.Quota, ""); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ type space struct {
 	stale   bool                 // a change's outcome is unknown: count again before bytes are removed
 	held    map[string]*holding  // by digest
 	used    int64                // the sum of the sizes in held
+	coming  map[string]int64     // by upload: the bytes that it has so far
 	touched map[string]time.Time // by document key: when somebody relied on a blob
 	marking map[string]bool      // document keys noted since the collection under way began; nil without one
 	uploads map[string]*session  // by id
@@ -68,6 +69,16 @@ func (r *Registry) count(ctx context.Context, s *space) error {
 	if err != nil {
 		return err
 	}
+	uploads, err := list[uploadDocument](ctx, r.engine, kindUpload, prefix(r.key)+"uploads/")
+	if err != nil {
+		return err
+	}
+	sizes := map[string]int64{}
+	for _, upload := range uploads {
+		if sizes[upload.body.ID], err = s.received(ctx, upload.body.ID); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held, s.used = map[string]*holding{}, 0
@@ -76,6 +87,11 @@ func (r *Registry) count(ctx context.Context, s *space) error {
 	}
 	for _, manifest := range manifests {
 		s.add(manifest.body.Digest, manifest.body.Size)
+	}
+	for id, size := range sizes {
+		if _, writing := s.coming[id]; !writing {
+			s.coming[id] = size
+		}
 	}
 	s.loaded, s.stale = true, false
 	return nil
@@ -91,13 +107,15 @@ func (s *space) add(digest string, size int64) {
 	h.count++
 }
 
-// hold counts a document before it is written; within the quota, when there is one.
-func (s *space) hold(digest string, size, quota int64) error {
+// hold counts a document before it is written; within the quota, when there is one. upload names the upload that it was,
+// whose bytes count no longer; "" for none.
+func (s *space) hold(digest string, size, quota int64, upload string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.held[digest]; !known && quota > 0 && s.used+size > quota {
+	if _, known := s.held[digest]; !known && quota > 0 && s.taken()-s.coming[upload]+size > quota {
 		return overQuota(quota)
 	}
+	delete(s.coming, upload)
 	s.add(digest, size)
 	return nil
 }
@@ -132,14 +150,14 @@ func (s *space) holds(digest string) bool {
 	return ok
 }
 
-// room is how many bytes may come in; negative when there is no limit.
+// room is how many more bytes may come in; negative when there is no limit.
 func (s *space) room(quota int64) int64 {
 	if quota <= 0 {
 		return -1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(quota-s.used, 0)
+	return max(quota-s.taken(), 0)
 }
 
 func (s *space) usage() int64 {

@@ -53,9 +53,13 @@ func (r *Registry) BeginUpload(ctx context.Context, repo string) (Upload, error)
 	return upload, err
 }
 
-// Upload tells how far an upload is. Errors: NAME_INVALID, BLOB_UPLOAD_UNKNOWN.
+// Upload tells how far an upload is; of one that is being written, as far as it is on the medium at this moment. Errors:
+// NAME_INVALID, BLOB_UPLOAD_UNKNOWN.
 func (r *Registry) Upload(ctx context.Context, repo, id string) (Upload, error) {
-	c, err := r.claim(ctx, repo, id)
+	c, err := r.claim(ctx, repo, id, glance)
+	if resource.KindOf(err) == resource.Conflict {
+		c, err = r.look(ctx, repo, id)
+	}
 	if err != nil {
 		return Upload{}, err
 	}
@@ -66,9 +70,10 @@ func (r *Registry) Upload(ctx context.Context, repo, id string) (Upload, error) 
 // WriteUpload receives a chunk that begins at an offset of the blob, or Append. What arrived stays when body fails in
 // between: the upload continues from there. Errors: as Upload; RangeNotSatisfiable, BLOB_UPLOAD_INVALID when the upload is
 // not at the offset; Invalid, BLOB_UPLOAD_INVALID when body fails; QUOTA_EXCEEDED and INSUFFICIENT_STORAGE, after which the
-// upload is gone.
+// upload is gone. A body with the method Announced() int64 that says more bytes than there is room for is refused before
+// it is read; a negative number says nothing.
 func (r *Registry) WriteUpload(ctx context.Context, repo, id string, at int64, body io.Reader) (Upload, error) {
-	c, err := r.claim(ctx, repo, id)
+	c, err := r.claim(ctx, repo, id, patience)
 	if err != nil {
 		return Upload{}, err
 	}
@@ -93,7 +98,7 @@ func (r *Registry) CommitUpload(ctx context.Context, repo, id string, at int64, 
 	if err := checkBlob(repo, digest); err != nil {
 		return Blob{}, err
 	}
-	c, err := r.claim(ctx, repo, id)
+	c, err := r.claim(ctx, repo, id, patience)
 	if err != nil {
 		return Blob{}, err
 	}
@@ -121,7 +126,7 @@ func (r *Registry) CommitUpload(ctx context.Context, repo, id string, at int64, 
 
 // CancelUpload forgets an upload. Errors: NAME_INVALID, BLOB_UPLOAD_UNKNOWN.
 func (r *Registry) CancelUpload(ctx context.Context, repo, id string) error {
-	c, err := r.claim(ctx, repo, id)
+	c, err := r.claim(ctx, repo, id, patience)
 	if err != nil {
 		return err
 	}
@@ -133,14 +138,9 @@ func (c *claimed) id() string { return c.document.body.ID }
 
 func (c *claimed) progress(ctx context.Context) (Upload, error) {
 	upload := Upload{ID: c.id(), Started: c.document.body.Started}
-	info, err := c.space.bytes.driver.Stat(ctx, uploadPath+"/"+c.id()+"/data")
-	if err != nil && !pathNotFound(err) {
-		return upload, err
-	}
-	if err == nil {
-		upload.Offset = info.Size()
-	}
-	return upload, nil
+	var err error
+	upload.Offset, err = c.space.received(ctx, c.id())
+	return upload, err
 }
 
 func (c *claimed) resume(ctx context.Context) (distribution.BlobWriter, error) {
@@ -171,10 +171,13 @@ func (c *claimed) receive(writer distribution.BlobWriter, at int64, body io.Read
 	if err := checkOffset(size, at); err != nil {
 		return err
 	}
-	chunk := &chunk{body: body, left: -1, quota: c.limits.Quota}
-	if room := c.space.room(c.limits.Quota); room >= 0 {
-		chunk.left = max(room-size, 0)
+	c.space.begun(c.id(), size)
+	if announced, ok := body.(interface{ Announced() int64 }); ok {
+		if room := c.space.room(c.limits.Quota); room >= 0 && announced.Announced() > room {
+			return overQuota(c.limits.Quota)
+		}
 	}
+	chunk := &chunk{body: body, space: c.space, upload: c.id(), quota: c.limits.Quota}
 	_, err := writer.ReadFrom(chunk)
 	if chunk.failed != nil {
 		return chunk.failed
@@ -193,19 +196,17 @@ func checkOffset(size, at int64) error {
 // chunk reads a client's bytes, as many as there is room for, and tells the client's faults from the medium's.
 type chunk struct {
 	body   io.Reader
-	left   int64 // negative: any number
+	space  *space
+	upload string
 	quota  int64
 	failed error
 }
 
 func (c *chunk) Read(p []byte) (int, error) {
 	n, err := c.body.Read(p)
-	if c.left >= 0 && int64(n) > c.left {
-		c.failed = overQuota(c.quota)
+	if over := c.space.reserve(c.upload, int64(n), c.quota); over != nil {
+		c.failed = over
 		return 0, c.failed
-	}
-	if c.left >= 0 {
-		c.left -= int64(n)
 	}
 	if err == nil || err == io.EOF {
 		return n, err
@@ -240,8 +241,11 @@ func (c *claimed) commit(ctx context.Context, writer distribution.BlobWriter, dg
 			}
 			blob.Size, moved = descriptor.Size, true
 		}
-		return c.link(ctx, s, c.repo, blob, parent.expect(), c.document.remove())
+		return c.link(ctx, s, c.repo, blob, c.id(), parent.expect(), c.document.remove())
 	})
+	if err == nil {
+		c.space.ended(c.id()) // the repository had the blob already
+	}
 	if err != nil && moved {
 		err = errors.Join(err, c.abandon(ctx), c.alone(ctx, func(s *space) error { return c.removeUnheld(ctx, s, dgst) }))
 	}
@@ -273,5 +277,6 @@ func (c *claimed) abandon(ctx context.Context) error {
 	if err := c.space.bytes.driver.Delete(context.WithoutCancel(ctx), uploadPath+"/"+c.id()); err != nil && !pathNotFound(err) {
 		return err
 	}
+	c.space.ended(c.id())
 	return nil
 }
