@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alvara-ml/alvara/worker"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // The test binary is its own worker process, with a mode for every way in which one can behave.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alvara-ml/alvara/worker"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/worker"
 )
 
 // A child gets its input, an environment that says no more than it was given, and reports lines, progress and a result.
