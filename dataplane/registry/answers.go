@@ -2,7 +2,6 @@ package registry
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -47,14 +46,14 @@ func (q *request) answerEmpty(status int) error {
 // readBody reads a body of at most limit bytes. Errors: TooLarge; Invalid for a body that ends early.
 func (q *request) readBody(limit int64, what string) ([]byte, error) {
 	tooLarge := resource.Errorf(resource.TooLarge, codeSizeInvalid, "the %s is larger than %d bytes, which is the most that the registry takes", what, limit)
-	if q.http.ContentLength > limit {
+	body, err := io.ReadAll(io.LimitReader(q.http.Body, limit+1))
+	if int64(len(body)) > limit {
 		// A client that is still sending may not listen yet: what it is about to send is read, within reason.
-		_, _ = io.CopyN(io.Discard, q.http.Body, min(q.http.ContentLength, 4*limit))
+		_, _ = io.CopyN(io.Discard, q.http.Body, 16<<20)
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.http.Body, limit))
-	if exceeded := (*http.MaxBytesError)(nil); errors.As(err, &exceeded) {
-		return nil, tooLarge
+	if _, known := resource.AsError(err); known {
+		return nil, err
 	}
 	if err != nil {
 		return nil, resource.Invalidf(codeSizeInvalid, "the body ended after %d bytes: %v", len(body), err)

@@ -1,11 +1,13 @@
 package registry
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/alvara-ml/alvara/dataplane/registry/content"
+	"github.com/alvara-ml/alvara/resource"
 )
 
 // content gives what the registry holds.
@@ -21,10 +23,41 @@ func (s *Server) getBlob(q *request) error {
 	}
 	defer bytes.Close()
 	q.describeBlob(blob)
+	if err := q.checkRange(blob, bytes); err != nil {
+		return err
+	}
 	q.answered = true
 	http.ServeContent(q.w, q.http, "", time.Time{}, bytes)
 	return nil
 }
+
+// checkRange refuses a range that the blob does not have, which net/http would do in words of its own: it is asked what it
+// would answer, without a body.
+func (q *request) checkRange(blob content.Blob, bytes io.ReadSeeker) error {
+	text := q.header("Range")
+	if text == "" {
+		return nil
+	}
+	asked := *q.http
+	asked.Method = http.MethodHead
+	probe := &probe{header: q.w.Header().Clone()}
+	http.ServeContent(probe, &asked, "", time.Time{}, bytes)
+	if probe.status != http.StatusRequestedRangeNotSatisfiable {
+		return nil
+	}
+	q.w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(blob.Size, 10))
+	return resource.Errorf(resource.RangeNotSatisfiable, codeSizeInvalid, "the header Range has the value %.100q, and the blob has %d bytes", text, blob.Size).At("Range")
+}
+
+// probe keeps the status of an answer.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
 
 // headBlob answers without the bytes. A range has no meaning for HEAD (RFC 9110, 14.2), and clients expect 200.
 func (s *Server) headBlob(q *request) error {

@@ -84,8 +84,9 @@ func (s *Server) fail(q *request, err error) {
 		// The status is gone. Cutting the connection is the one way left to say that the body is not whole.
 		panic(http.ErrAbortHandler)
 	}
+	q.stopListening()
 	h := q.w.Header()
-	for _, name := range []string{"Content-Length", "Content-Range", "Content-Type", "Docker-Content-Digest", "ETag", "Cache-Control"} {
+	for _, name := range []string{"Content-Length", "Content-Type", "Docker-Content-Digest", "ETag", "Cache-Control"} {
 		h.Del(name)
 	}
 	if e.Kind == resource.Unauthenticated {

@@ -52,6 +52,7 @@ func (q *request) client() string {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, name string) {
+	s.limitSilence(w, r)
 	q := &request{http: r, w: w, id: uuid.NewString()}
 	h := w.Header()
 	h.Set("Docker-Distribution-Api-Version", "registry/2.0")

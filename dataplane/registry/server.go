@@ -39,6 +39,9 @@ type Server struct {
 
 	Clock func() time.Time
 	Log   *slog.Logger
+
+	// Silence is how long a client may send nothing of a body that it owes; 0 is a minute.
+	Silence time.Duration
 }
 
 // Handler answers for one registry, on a listener of its own.

@@ -1,8 +1,9 @@
 package registry
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,11 +29,12 @@ func (q *request) form() (url.Values, error) {
 	if q.http.Method != http.MethodPost {
 		return q.query, nil
 	}
-	q.http.Body = http.MaxBytesReader(q.w, q.http.Body, maxForm)
+	body, err := q.readBody(maxForm, "form")
+	if err != nil {
+		return nil, err
+	}
+	q.http.Body = io.NopCloser(bytes.NewReader(body))
 	if err := q.http.ParseForm(); err != nil {
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			return nil, resource.Errorf(resource.TooLarge, codeSizeInvalid, "the form is larger than %d bytes", maxForm)
-		}
 		return nil, resource.Invalidf(codeInvalidParameter, "the body is no form (application/x-www-form-urlencoded): %v", err)
 	}
 	return q.http.PostForm, nil

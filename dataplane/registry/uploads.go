@@ -159,13 +159,19 @@ func (q *request) chunkRange() (at, length int64, err error) {
 }
 
 // chunk is the body of a request. When it breaks off, or has not the length that was announced, that is the client's fault.
-func (q *request) chunk(length int64) io.Reader { return &chunk{body: q.http.Body, want: length} }
+func (q *request) chunk(length int64) io.Reader {
+	return &chunk{body: q.http.Body, want: length, announced: max(length, q.http.ContentLength)}
+}
 
 type chunk struct {
-	body io.Reader
-	want int64 // -1 for any
-	got  int64
+	body      io.Reader
+	want      int64 // -1 for any
+	announced int64 // -1 when nothing is said
+	got       int64
 }
+
+// Announced is the size that the client says; what has no room is refused before it is sent.
+func (c *chunk) Announced() int64 { return c.announced }
 
 func (c *chunk) Read(p []byte) (int, error) {
 	n, err := c.body.Read(p)
@@ -176,6 +182,9 @@ func (c *chunk) Read(p []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case !errors.Is(err, io.EOF):
+		if _, known := resource.AsError(err); known {
+			return n, err
+		}
 		return n, resource.Invalidf(codeSizeInvalid, "the body ended after %d bytes; ask for the upload's status and go on from there", c.got).Because(err)
 	case c.want >= 0 && c.got < c.want:
 		return n, resource.Invalidf(codeSizeInvalid, "the chunk has %d bytes and Content-Range says %d; ask for the upload's status and go on from there", c.got, c.want)
