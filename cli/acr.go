@@ -70,19 +70,33 @@ func (c *Call) registryPath(name, group string) (string, error) {
 		}
 	}
 	return "", &notFound{"there is no registry " + name + " among the resources that you may see in the subscription " + c.active.Subscription +
-		"; `alvara acr list` shows them, -g names the group of one, and `acr login` and `acr repository` take a login server (HOST:PORT) as the name"}
+		"; `alvara acr list` shows them, -g names the group of one, and `acr login` and `acr repository` take a login server (HOST:PORT) as the name. To see a registry takes the role Reader on it"}
+}
+
+// skuOf reads the name of a size, in any case.
+func skuOf(text string) (string, error) {
+	for _, sku := range []string{"Basic", "Standard", "Premium"} {
+		if strings.EqualFold(text, sku) {
+			return sku, nil
+		}
+	}
+	return "", usagef("--sku: %q is no size of a registry; give Basic, Standard or Premium", text)
 }
 
 type acrCreate struct {
 	namedInGroup
 	Location     string   `short:"l" help:"Location; without it that of the group."`
-	SKU          string   `name:"sku" enum:"Basic,Standard,Premium" default:"Standard" help:"Size: ${enum}. (${default})"`
+	SKU          string   `name:"sku" default:"Standard" help:"Size: Basic, Standard or Premium. (${default})"`
 	AdminEnabled *bool    `name:"admin-enabled" help:"Let whoever holds the admin user's password in, whatever their roles. Off by default."`
 	Identity     []string `sep:"none" placeholder:"ID" help:"Identities of the registry: [system], and names or ids of user-assigned ones."`
 	tagFlags
 }
 
 func (a *acrCreate) Run(c *Call) error {
+	sku, err := skuOf(a.SKU)
+	if err != nil {
+		return err
+	}
 	path, err := a.path(c, registryProvider+"/")
 	if err != nil {
 		return err
@@ -103,7 +117,7 @@ func (a *acrCreate) Run(c *Call) error {
 	if a.AdminEnabled != nil {
 		properties.Set("adminUserEnabled", *a.AdminEnabled)
 	}
-	body := document.New("location", location, "sku", document.New("name", a.SKU), "properties", properties).SetIf("identity", identity).SetIf("tags", tags)
+	body := document.New("location", location, "sku", document.New("name", sku), "properties", properties).SetIf("identity", identity).SetIf("tags", tags)
 	made, err := c.armFinish(http.MethodPut, path, registryAPI, body, "Creating registry "+a.Name, false)
 	if err != nil {
 		return err
@@ -141,7 +155,7 @@ func (a *acrList) Run(c *Call) error {
 
 type acrUpdate struct {
 	registryName
-	SKU          string `name:"sku" enum:",Basic,Standard,Premium" default:"" help:"Size: Basic, Standard or Premium."`
+	SKU          string `name:"sku" help:"Size: Basic, Standard or Premium."`
 	AdminEnabled *bool  `name:"admin-enabled" help:"Let whoever holds the admin user's password in, whatever their roles; false shuts it out at once."`
 	tagFlags
 }
@@ -156,7 +170,11 @@ func (a *acrUpdate) Run(c *Call) error {
 		body.Set("properties", document.New("adminUserEnabled", *a.AdminEnabled))
 	}
 	if a.SKU != "" {
-		body.Set("sku", document.New("name", a.SKU))
+		sku, err := skuOf(a.SKU)
+		if err != nil {
+			return err
+		}
+		body.Set("sku", document.New("name", sku))
 	}
 	if a.Tags != nil {
 		body.Set("tags", tags)

@@ -51,6 +51,10 @@ func (a *acrBuild) Run(c *Call) error {
 		return err
 	}
 	registry, err := a.path(c)
+	if absent := (*notFound)(nil); errors.As(err, &absent) {
+		return &notFound{absent.message + ". A build needs the action Microsoft.ContainerRegistry/registries/scheduleRun/action on the registry as well, " +
+			"which the roles Container Registry Tasks Contributor and Contributor have"}
+	}
 	if err != nil {
 		return err
 	}
@@ -283,10 +287,10 @@ func (a *acrBuild) watch(c *Call, registry string, run *document.Object) error {
 		c.Warn("the run %s goes on; `alvara acr task logs -r %s --run-id %s` shows its log", id, a.Registry, id)
 		return err
 	}
-	if err := c.PrintColumns(flatten(ended), runColumns); err != nil {
-		return err
+	if err := runError(ended); err != nil {
+		return err // the log has said why, and the error says the rest
 	}
-	return runError(ended)
+	return c.PrintColumns(flatten(ended), runColumns)
 }
 
 func (a *acrBuild) toTheEnd(running *registryRun) (*document.Object, error) {

@@ -214,7 +214,7 @@ func TestBuildWithoutPushAndLogs(t *testing.T) {
 	}
 }
 
-// A run that fails ends the command with its reason, after the log and the run.
+// A run that fails ends the command with its reason, after the log and without the run.
 func TestBuildThatFails(t *testing.T) {
 	for _, status := range []string{"Failed", "Error", "Timeout", "Canceled"} {
 		b := newBuilder(t, nil)
@@ -223,8 +223,8 @@ func TestBuildThatFails(t *testing.T) {
 		if code != ExitError || !strings.Contains(stderr, "pulling\nERROR: (Run"+status+") the run cr1 ended as "+status+": AcrPull is missing on base") {
 			t.Errorf("exit code %d: %s", code, stderr)
 		}
-		if !strings.Contains(stdout, fmt.Sprintf(`"status": %q`, status)) {
-			t.Errorf("printed %s", stdout)
+		if stdout != "" {
+			t.Errorf("%s: printed %s", status, stdout)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 type acrCredentialGroup struct {
 	Show  acrCredentialShow  `cmd:"" help:"Show the admin user's passwords; refused while it is off." example:"alvara acr credential show -n fraudacr"`
-	Renew acrCredentialRenew `cmd:"" help:"Make a new password; the old one and every token from it end at once." example:"alvara acr credential renew -n fraudacr --password-name password2"`
+	Renew acrCredentialRenew `cmd:"" help:"Make a new password; the old one and every token of the admin user, from either password, end at once." example:"alvara acr credential renew -n fraudacr --password-name password2"`
 }
 
 const passwordColumns = "[].{USERNAME:username, PASSWORD:passwords[0].value, PASSWORD2:passwords[1].value}"

@@ -183,13 +183,13 @@ func TestRegistryCommandsOnTheWire(t *testing.T) {
 	}{
 		{"acr create -n fraudacr -g rg1", []string{"GET /subscriptions/sub1/resourceGroups/rg1", "PUT " + registryID},
 			`{"location":"northeurope","sku":{"name":"Standard"},"properties":{}}`, `"adminUserEnabled": false`},
-		{"acr create -n fraudacr -g rg1 -l west --sku Basic --admin-enabled true --identity [system] builder --tags a=b", []string{"PUT " + registryID},
+		{"acr create -n fraudacr -g rg1 -l west --sku BASIC --admin-enabled true --identity [system] builder --tags a=b", []string{"PUT " + registryID},
 			`{"location":"west","sku":{"name":"Basic"},"properties":{"adminUserEnabled":true},"tags":{"a":"b"},"identity":{"type":"SystemAssigned, UserAssigned","userAssignedIdentities":{"/subscriptions/sub1/resourceGroups/rg1/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder":{}}}}`, `"loginServer": "HOST"`},
 		{"acr show -n FRAUDACR -o table", []string{find, "GET " + registryID}, "", "fraudacr  rg1"},
 		{"acr show -n fraudacr -g rg1 --query loginServer -o tsv", []string{"GET " + registryID}, "", "HOST\n"},
 		{"acr list --query [].resourceGroup -o tsv", []string{"GET /subscriptions/sub1/providers/Microsoft.ContainerRegistry/registries"}, "", "rg1\n"},
 		{"acr update -n fraudacr --admin-enabled false", []string{find, "PATCH " + registryID}, `{"properties":{"adminUserEnabled":false}}`, "fraudacr"},
-		{"acr update -r fraudacr -g rg1 --admin-enabled --sku Premium --tags=", []string{"PATCH " + registryID},
+		{"acr update -r fraudacr -g rg1 --admin-enabled --sku premium --tags=", []string{"PATCH " + registryID},
 			`{"properties":{"adminUserEnabled":true},"sku":{"name":"Premium"},"tags":{}}`, "fraudacr"},
 		{"acr delete -n fraudacr --yes", []string{find, "DELETE " + registryID}, "", ""},
 		{"acr check-name -n fraudacr --query reason -o tsv", []string{"POST /subscriptions/sub1/providers/Microsoft.ContainerRegistry/checkNameAvailability"},
@@ -251,6 +251,9 @@ func TestRegistryCommandsThatAreRefused(t *testing.T) {
 		stderr string
 	}{
 		{"acr show -n nosuch", ExitNotFound, "there is no registry nosuch among the resources that you may see"},
+		{"acr show -n nosuch", ExitNotFound, "takes the role Reader on it"},
+		{"acr build -r nosuch " + folder(t, sources), ExitNotFound, "Container Registry Tasks Contributor"},
+		{"acr update -n fraudacr --sku huge", ExitUsage, "give Basic, Standard or Premium"},
 		{"acr show -n fraudacr -g rg2", ExitNotFound, "ResourceNotFound"},
 		{"acr show -n a/b -g rg1", ExitUsage, "is not the name of a registry"},
 		{"acr update -n fraudacr", ExitUsage, "say what to change"},
