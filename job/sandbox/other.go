@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"net"
 	"runtime"
 
 	"github.com/alvara-ml/alvara/resource"
@@ -27,3 +28,19 @@ func Check() Isolation {
 
 // Sweep finds nothing.
 func Sweep(string) ([]string, error) { return nil, nil }
+
+// Look is Check here.
+func Look() Isolation { return Check() }
+
+// Net is a network that commands share; there is none here.
+type Net struct {
+	Listeners []net.Listener
+}
+
+// NewNet gives Unavailable, as Run does.
+func NewNet(context.Context, []string) (*Net, error) {
+	return nil, resource.Errorf(resource.Unavailable, "SandboxUnavailable", "%s", Check().Lacks[0])
+}
+
+// Close has nothing to end.
+func (n *Net) Close() error { return nil }
