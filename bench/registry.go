@@ -51,7 +51,7 @@ func (b *run) registry(ctx context.Context) (_ []Measurement, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t := transfer{URL: "https://" + loginServer + "/v2/" + repository + "/blobs/", CAFile: endpoints.CAFile, Bytes: registryBytes / int64(b.Scale)}
+	t := transfer{URL: "https://" + loginServer + "/v2/" + repository + "/blobs/", CAFile: endpoints.CAFile, Bytes: max(registryBytes/int64(b.Scale), 64<<20)}
 	if t.Token, err = t.accessToken(ctx, loginServer, refresh); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *server) pushes(ctx context.Context, t transfer) (Measurement, string, e
 		digest = report.Digest
 		return cost, err
 	})
-	rate := func(c Cost) float64 { return float64(t.Bytes) / c.CPU / 1e9 }
+	rate := func(c Cost) float64 { return float64(t.Bytes) / counted(c) / 1e9 }
 	return Measurement{
 		ID: "P6", Name: "registry push, bytes per second of server CPU", Ratio: rate(ours) / rate(limit), Target: "≥ 0.6 × sha256",
 		Met: rate(ours) >= 0.6*rate(limit), Ours: ours, Limit: limit,
@@ -165,12 +165,16 @@ func (s *server) pulls(ctx context.Context, t transfer, digest string) ([]Measur
 			return nil, err
 		}
 		found = append(found, Measurement{
-			ID: "P6", Name: "registry pull, server CPU, against " + kind.name, Ratio: ours.CPU / limitCost.CPU, Target: kind.target,
-			Met: ours.CPU <= 1.2*limitCost.CPU, Ours: ours, Limit: limitCost, Size: fmt.Sprintf("a blob of %d MiB over TLS", t.Bytes>>20),
+			ID: "P6", Name: "registry pull, server CPU, against " + kind.name, Ratio: counted(ours) / counted(limitCost), Target: kind.target,
+			Met: counted(ours) <= 1.2*counted(limitCost), Ours: ours, Limit: limitCost, Size: fmt.Sprintf("a blob of %d MiB over TLS", t.Bytes>>20),
 		})
 	}
 	return found, nil
 }
+
+// counted is a cost in processor time that ratios can be made of: the system counts in hundredths of a second, and what took
+// less shows as nothing.
+func counted(c Cost) float64 { return max(c.CPU, 0.005) }
 
 // startFileServer starts the limit of pulls.
 func (b *run) startFileServer(ctx context.Context, plan filePlan) (*echoServer, error) {

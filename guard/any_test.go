@@ -33,7 +33,7 @@ func TestCheckAny(t *testing.T) {
 	if got := records.records[before:]; len(got) != 1 || got[0].Allowed || got[0].Action != write.Action {
 		t.Errorf("the refusal is recorded as %+v", got)
 	}
-	if err := newGuard(&log{err: errors.New("the disk is full")}).CheckAny(t.Context(), write, reads); resource.KindOf(err) != resource.Internal {
+	if err := newGuard(&log{err: errors.New("the disk is full")}).CheckAny(t.Context(), write, reads); resource.KindOf(err) != resource.Unavailable {
 		t.Errorf("allowed without a record: %v", err)
 	}
 }

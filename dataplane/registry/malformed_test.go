@@ -249,7 +249,7 @@ func TestNothingWithoutARecord(t *testing.T) {
 	w.server.Guard = &guard.Guard{Access: w.live, Audit: broken{}, Clock: w.server.Clock}
 	for name, header := range map[string]http.Header{"a role": header, "the admin user": basic("alpha", "one-alpha")} {
 		for _, path := range []string{"/v2/team/app/manifests/v1", "/v2/_catalog"} {
-			if a := w.do(call{method: "GET", path: path, header: header}); a.status != 500 || strings.Contains(string(a.body), "full") {
+			if a := w.do(call{method: "GET", path: path, header: header}); a.status != 503 || strings.Contains(string(a.body), "full") {
 				t.Errorf("%s: %s: %d %s", name, path, a.status, a.body)
 			}
 		}
