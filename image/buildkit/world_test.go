@@ -191,7 +191,7 @@ func (w *world) log(run string) string {
 	text, err := io.ReadAll(answer.Body)
 	w.must(err)
 	w.must(answer.Body.Close())
-	return string(text)
+	return strings.ReplaceAll(string(text), "\r\n", "\n") // the wire's ends of lines
 }
 
 // succeeds is a build that must; it gives the image as its registry has it, and the log.

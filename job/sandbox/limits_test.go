@@ -16,7 +16,7 @@ func TestMemoryLimit(t *testing.T) {
 	if strings.Contains(output, "took") || exit.Code == 0 {
 		t.Errorf("%+v %.200q", exit, output)
 	}
-	if can.Memory && (!exit.OutOfMemory || exit.Signal != "SIGKILL" || exit.Usage.PeakMemory > 128<<20 || exit.Usage.PeakMemory < 100<<20) {
+	if can.Memory && (!exit.OutOfMemory || exit.Signal != "SIGKILL" || exit.Usage.PeakMemory > 129<<20 || exit.Usage.PeakMemory < 100<<20) {
 		t.Errorf("%+v", exit)
 	}
 	spec = box(t, "hog", "60")
