@@ -297,6 +297,13 @@ func checkDocuments(t *testing.T, dir string, round int) {
 	for _, kind := range []string{"Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults", "Microsoft.ContainerRegistry/registries"} {
 		for _, doc := range list(kind) {
 			names["/unique/"+strings.ToLower(kind)+"/"+resource.MustParseID(doc.Key).Name()] = true
+			var registry struct {
+				Properties struct{ Own struct{ Port int } }
+			}
+			if err := json.Unmarshal(doc.Body, &registry); err != nil {
+				t.Fatal(err)
+			}
+			names[fmt.Sprintf("/unique/%s/port:%d", strings.ToLower(kind), registry.Properties.Own.Port)] = true
 		}
 	}
 	for _, doc := range list("arm/unique") {
