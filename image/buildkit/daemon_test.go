@@ -26,10 +26,10 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 // minutes the first time; what is compiled when the time is over serves the next attempt.
 var programs = sync.OnceValues(func() (string, error) {
 	folder := filepath.Join(os.TempDir(), "alvara-test-tools")
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for name, source := range map[string]string{"buildkitd": "github.com/moby/buildkit/cmd/buildkitd", "runc": "github.com/opencontainers/runc", "plainrunc": "./plainrunc"} {
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(folder, name), source)
+		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(folder, name), source)
 		build.Dir = filepath.Join("..", "..", "test", "buildkitd")
 		out, err := build.CombinedOutput()
 		if ctx.Err() != nil {
