@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/alvara-ml/alvara/access/condition"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -27,7 +28,7 @@ const (
 //	InvalidActionOrNotAction           an action is empty, names no provider, has a character that is not allowed, or has
 //	                                   several wildcards in a custom role
 func ValidateRole(role Role) error {
-	if !isGUID(role.ID) {
+	if !condition.IsGUID(role.ID) {
 		return resource.Invalidf("RoleDefinitionIdInvalid",
 			"the role definition id %q must be a GUID such as 8e3af657-a8ff-443c-a75c-2fe8c4bcb635", role.ID).At("id")
 	}
@@ -131,21 +132,4 @@ func actionFault(action string, builtIn bool) string {
 
 func actionRune(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(".*/-_", r)
-}
-
-func isGUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		c := s[i] | 0x20
-		if i == 8 || i == 13 || i == 18 || i == 23 {
-			if s[i] != '-' {
-				return false
-			}
-		} else if !('0' <= s[i] && s[i] <= '9' || 'a' <= c && c <= 'f') {
-			return false
-		}
-	}
-	return true
 }

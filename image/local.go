@@ -67,11 +67,12 @@ func (l *Local) build(ctx context.Context, order Order, report Report) (Result, 
 	registries := order.Registries(l.HTTP, l.Token)
 	registries.Store, registries.Proofs = store, filepath.Join(l.Dir, "proofs")
 	registries.Platform = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-	if err := reach(ctx, registries, plan, order); err != nil {
+	images, err := reach(ctx, registries, plan, order)
+	if err != nil {
 		return Result{}, err
 	}
 	builder := &build.Builder{
-		Source: registries, Store: store, Cache: &build.Cache{Dir: filepath.Join(l.Dir, "cache", order.CacheScope)},
+		Source: images, Store: store, Cache: &build.Cache{Dir: filepath.Join(l.Dir, "cache", order.CacheScope)},
 		Runner: l.Runner, Overlay: l.Overlay, Platform: registries.Platform,
 	}
 	request := build.Request{

@@ -6,47 +6,48 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/alvara-ml/alvara/image/build"
 	"github.com/alvara-ml/alvara/image/dockerfile"
 	"github.com/alvara-ml/alvara/image/pull"
 	"github.com/alvara-ml/alvara/resource"
 )
 
 // reach finds what the order's identities lack at registries before a command is run, and says all of it in one refusal:
-// nobody waits for a long build to hear that its result cannot be pushed.
-func reach(ctx context.Context, registries *pull.Registries, plan *dockerfile.Plan, order Order) error {
+// nobody waits for a long build to hear that its result cannot be pushed. It gives the bases that it found to the build, which asks
+// for none of them again.
+func reach(ctx context.Context, registries *pull.Registries, plan *dockerfile.Plan, order Order) (build.Source, error) {
 	var refusals []error
-	asked := map[string]bool{}
-	ask := func(what string, try func() error) error {
-		if asked[what] {
-			return nil
-		}
-		asked[what] = true
-		err := try()
+	refused := func(err error) bool {
 		if err != nil && resource.KindOf(err) == resource.Forbidden {
 			refusals = append(refusals, err)
-			return nil
+			return true
 		}
-		return err
+		return false
 	}
-	for _, image := range bases(plan) {
-		if err := ask("pull "+image, func() error {
-			_, err := registries.Resolve(ctx, image)
-			return err
-		}); err != nil {
-			return err
+	images := found{}
+	for _, reference := range plan.Images() {
+		image, err := registries.Resolve(ctx, reference)
+		if err != nil && !refused(err) {
+			return nil, err
 		}
+		images[reference] = image
 	}
+	asked := map[string]bool{}
 	for _, image := range order.Images {
 		ref, err := name.NewTag(image, name.StrictValidation)
-		if err != nil || !order.Push {
+		if err != nil || !order.Push || asked[ref.Context().Name()] {
 			continue // the order was checked
 		}
-		if err := ask("push "+ref.Context().Name(), func() error { return registries.MayPush(ctx, ref) }); err != nil {
-			return err
+		asked[ref.Context().Name()] = true
+		if err := registries.MayPush(ctx, ref); err != nil && !refused(err) {
+			return nil, err
 		}
 	}
-	if len(refusals) < 2 {
-		return first(refusals)
+	switch len(refusals) {
+	case 0:
+		return images, nil
+	case 1:
+		return nil, refusals[0]
 	}
 	words := make([]string, len(refusals))
 	for i, refusal := range refusals {
@@ -55,28 +56,13 @@ func reach(ctx context.Context, registries *pull.Registries, plan *dockerfile.Pl
 			words[i] = known.Message
 		}
 	}
-	return resource.Forbiddenf("RegistryDenied", "%s", strings.Join(words, "\n")).Because(refusals[0])
+	return nil, resource.Forbiddenf("RegistryDenied", "%s", strings.Join(words, "\n")).Because(refusals[0])
 }
 
-func first(all []error) error {
-	if len(all) == 0 {
-		return nil
-	}
-	return all[0]
-}
+// found is all images of a plan, by reference.
+type found map[string]*pull.Image
 
-// bases are the images that the stages of a plan begin with or copy from, as the Dockerfile writes them.
-func bases(plan *dockerfile.Plan) []string {
-	var out []string
-	for _, stage := range plan.Stages {
-		if stage.Base == nil && stage.BaseImage != dockerfile.Scratch {
-			out = append(out, stage.BaseImage)
-		}
-		for _, source := range stage.Sources() {
-			if source.Stage == nil && source.Image != "" {
-				out = append(out, source.Image)
-			}
-		}
-	}
-	return out
+// Resolve implements build.Source.
+func (f found) Resolve(_ context.Context, reference string) (*pull.Image, error) {
+	return f[reference], nil
 }

@@ -97,7 +97,7 @@ func (f family) read(text string) (value, bool) {
 		}
 		return value{}, strings.EqualFold(text, "false")
 	case guidFamily:
-		return value{text: text}, isGUID(text)
+		return value{text: text}, IsGUID(text)
 	case dateTimeFamily:
 		t, err := time.Parse(time.RFC3339Nano, text)
 		return timeValue(t), err == nil
@@ -285,7 +285,8 @@ func (o *operand) print(b *strings.Builder) {
 	}
 }
 
-func isGUID(s string) bool {
+// IsGUID tells whether a text is a GUID in its plain form: 32 hexadecimal digits in any case, and four hyphens.
+func IsGUID(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
