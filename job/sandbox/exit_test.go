@@ -169,11 +169,23 @@ func TestEnd(t *testing.T) {
 	})
 	t.Run("SIGTERM is ignored", func(t *testing.T) {
 		spec := box(t, "ignore")
-		spec.Limits.Time = 500 * time.Millisecond
-		begun := time.Now()
-		exit, _ := run(t, spec)
-		if took := time.Since(begun); !exit.TimedOut || exit.Signal != "SIGKILL" || exit.Code != 137 || took < Grace || took > 2*Grace {
-			t.Errorf("%+v after %v", exit, took)
+		out, wrote := starting()
+		spec.Stdout = out
+		ctx, cancel := context.WithCancel(context.Background())
+		var asked time.Time
+		go func() { <-wrote; asked = time.Now(); cancel() }()
+		exit, err := Run(ctx, spec)
+		if took := time.Since(asked); !errors.Is(err, context.Canceled) || exit.Signal != "SIGKILL" || exit.Code != 137 || took < Grace || took > 3*Grace {
+			t.Errorf("%+v %v after %v", exit, err, took)
+		}
+	})
+	t.Run("the time ends while it starts", func(t *testing.T) {
+		for limit := time.Millisecond; limit < 200*time.Millisecond; limit = limit*5/4 + time.Millisecond {
+			spec := box(t, "sleep", "1h")
+			spec.Limits.Time = limit
+			if exit, err := Run(context.Background(), spec); err != nil || !exit.TimedOut || exit.Code == 0 {
+				t.Errorf("a limit of %v: %+v %v", limit, exit, err)
+			}
 		}
 	})
 	t.Run("the time ends", func(t *testing.T) {

@@ -165,6 +165,9 @@ func (s Spec) supervise(ctx context.Context, box *libcontainer.Container, proces
 		return Exit{}, err
 	}
 	exit, err := s.exit(reports, ended)
+	if errors.Is(err, errSilent) && why != endItself { // it was told to end before it became the command
+		exit, err = exitOf(unix.WaitStatus(unix.SIGTERM)), nil
+	}
 	if err != nil {
 		return exit, errors.Join(err, waitErr)
 	}
@@ -186,6 +189,8 @@ func (s Spec) supervise(ctx context.Context, box *libcontainer.Container, proces
 func startError(err error) error {
 	return unavailable("The sandbox did not start: %v.", err).Because(err)
 }
+
+var errSilent = errors.New("the first process of the sandbox ended without a word")
 
 // exit turns the reaper's reports into an Exit; without one, the reaper itself was killed.
 func (s Spec) exit(reports []report, first *os.ProcessState) (Exit, error) {
@@ -212,7 +217,7 @@ func (s Spec) exit(reports []report, first *os.ProcessState) (Exit, error) {
 	}
 	status, _ := first.Sys().(interface{ Signaled() bool })
 	if status == nil || !status.Signaled() {
-		return Exit{}, fmt.Errorf("the first process of the sandbox ended without a word: %v", first)
+		return Exit{}, fmt.Errorf("%w: %v", errSilent, first)
 	}
 	return exitOf(unix.WaitStatus(unix.SIGKILL)), nil
 }

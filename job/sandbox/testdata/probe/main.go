@@ -48,7 +48,7 @@ var commands = map[string]func([]string) error{
 	"ls":      list,
 	"both":    both,
 	"signal":  func(args []string) error { return die(syscall.Signal(number(args[0]))) },
-	"ignore":  func([]string) error { signal.Ignore(syscall.SIGTERM); return sleep([]string{"1h"}) },
+	"ignore":  func([]string) error { signal.Ignore(syscall.SIGTERM); fmt.Println("ignoring"); return sleep([]string{"1h"}) },
 	"sleep":   sleep,
 	"term":    term,
 	"hog":     hog,
