@@ -32,6 +32,8 @@ var bans = []ban{
 	{"worker", "store arm identity guard access audit provider dataplane featurestore image job app cli", "", "a process that does work knows nothing of the work"},
 	{"job", "store arm identity guard access audit provider dataplane featurestore app cli", "", "what runs code knows nothing of whose it is"},
 	{"image", "store arm guard access audit provider dataplane featurestore app cli", "", "images are built as somebody, through the registry's plane, and nothing is decided here"},
+	{"workload", "store arm guard access audit provider dataplane featurestore app cli", "", "code runs as somebody, through the planes, and nothing is decided here"},
+	{"serving", "store arm guard access audit provider dataplane featurestore app cli", "", "what keeps deployments running knows nothing of whose they are"},
 	{"dataplane", "provider app cli", "", "a plane states what it needs as an interface; providers implement it"},
 	{"provider", "app cli", "", "only the composition root knows everybody"},
 	{"cli", "app arm provider dataplane store access guard audit identity", "", "the command line speaks to servers over the wire alone"},

@@ -35,20 +35,24 @@ func main() {
 }
 
 var commands = map[string]func([]string) error{
-	"true":    func([]string) error { return nil },
-	"exit":    func(args []string) error { os.Exit(number(args[0])); return nil },
-	"id":      id,
-	"env":     func([]string) error { _, err := fmt.Println(strings.Join(os.Environ(), "\n")); return err },
-	"pwd":     func([]string) error { dir, err := os.Getwd(); fmt.Println(dir); return err },
-	"args":    func(args []string) error { _, err := fmt.Printf("%q\n", args); return err },
-	"host":    func([]string) error { name, err := os.Hostname(); fmt.Println(name); return err },
-	"cat":     cat,
-	"copy":    func([]string) error { _, err := io.Copy(os.Stdout, os.Stdin); return err },
-	"write":   func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o644) },
-	"ls":      list,
-	"both":    both,
-	"signal":  func(args []string) error { return die(syscall.Signal(number(args[0]))) },
-	"ignore":  func([]string) error { signal.Ignore(syscall.SIGTERM); fmt.Println("ignoring"); return sleep([]string{"1h"}) },
+	"true":   func([]string) error { return nil },
+	"exit":   func(args []string) error { os.Exit(number(args[0])); return nil },
+	"id":     id,
+	"env":    func([]string) error { _, err := fmt.Println(strings.Join(os.Environ(), "\n")); return err },
+	"pwd":    func([]string) error { dir, err := os.Getwd(); fmt.Println(dir); return err },
+	"args":   func(args []string) error { _, err := fmt.Printf("%q\n", args); return err },
+	"host":   func([]string) error { name, err := os.Hostname(); fmt.Println(name); return err },
+	"cat":    cat,
+	"copy":   func([]string) error { _, err := io.Copy(os.Stdout, os.Stdin); return err },
+	"write":  func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o644) },
+	"ls":     list,
+	"both":   both,
+	"signal": func(args []string) error { return die(syscall.Signal(number(args[0]))) },
+	"ignore": func([]string) error {
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("ignoring")
+		return sleep([]string{"1h"})
+	},
 	"sleep":   sleep,
 	"term":    term,
 	"hog":     hog,
