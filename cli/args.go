@@ -11,11 +11,13 @@ import (
 //
 //   - a list after one flag: `--features a b c` becomes `--features a --features b --features c`;
 //   - other spellings of a flag, given by the tag alt:"-g,-fs": `-fs store` becomes `--feature-store store`;
-//   - a switch with its value after a space: `--admin-enabled false` becomes `--admin-enabled=false`.
+//   - a switch with its value after a space: `--admin-enabled false` becomes `--admin-enabled=false`;
+//   - a flag with a space before it, which is what a shell makes of a backslash in the midst of a line (`-w ws \ -g rg`).
 //
 // A list with the tag each:"" takes one value after each flag, so that a positional argument may follow it.
 // Everything after `--` stays as it is.
 func normalize(root *kong.Node, args []string) []string {
+	args = unspaced(args)
 	leaf := findLeaf(root, args)
 	flags := flagsOf(leaf)
 	out := make([]string, 0, len(args))
@@ -56,6 +58,20 @@ func normalize(root *kong.Node, args []string) []string {
 		}
 		if values == 0 {
 			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// unspaced takes the spaces from before flags.
+func unspaced(args []string) []string {
+	out := slices.Clone(args)
+	for i, arg := range out {
+		if arg == "--" {
+			break
+		}
+		if trimmed := strings.TrimLeft(arg, " "); trimmed != arg && isFlag(trimmed) && !strings.Contains(trimmed, " ") {
+			out[i] = trimmed
 		}
 	}
 	return out

@@ -45,7 +45,7 @@ func (c *Call) PrintColumns(value any, columns string) error {
 // Warn writes a note to stderr, unless only errors are wanted.
 func (c *Call) Warn(format string, args ...any) {
 	if !c.Globals.OnlyShowErrors {
-		fmt.Fprintf(c.Program.Stderr, "WARNING: "+format+"\n", args...)
+		fmt.Fprintf(c.Program.Stderr, "WARNING: %s\n", c.Program.renamer.shown(fmt.Sprintf(format, args...)))
 	}
 }
 

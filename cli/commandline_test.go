@@ -165,6 +165,15 @@ func TestListsAfterOneFlag(t *testing.T) {
 	}
 }
 
+// A backslash in the midst of a line makes a shell put a space before the flag that follows.
+func TestFlagsAfterABackslashAreFlags(t *testing.T) {
+	parser := testParser(t)
+	args := []string{"ml", "workspace", "show", "-w", "ws", " -g", "rg", "--query", " -1 ", "--", " -g"}
+	if got := normalize(parser.Model.Node, args); !reflect.DeepEqual(got, []string{"ml", "workspace", "show", "--name", "ws", "--resource-group", "rg", "--query", " -1 ", "--", " -g"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestKeysArePairedByPosition(t *testing.T) {
 	keys, err := parseKeys([]string{"site=S1,S2", `device="1,5",2`})
 	if err != nil {

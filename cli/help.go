@@ -28,7 +28,7 @@ func examples(node *kong.Node) []string {
 	return nil
 }
 
-func helpWithExamples(options kong.HelpOptions, ctx *kong.Context) error {
+func (p *Program) helpWithExamples(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func helpWithExamples(options kong.HelpOptions, ctx *kong.Context) error {
 	}
 	fmt.Fprintln(ctx.Stdout, "\nExample:")
 	for _, example := range shown {
-		fmt.Fprintf(ctx.Stdout, "  %s\n", example)
+		fmt.Fprintf(ctx.Stdout, "  %s\n", p.renamer.shown(example))
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 // Program is the command line with everything that it depends on. Stdin, Stdout, Stderr, Env and Now are required. The
 // functions below Version may be nil; the commands that need them then say that this build does not have them.
 type Program struct {
+	Name           string // as CalledAs gives it; "" is alvara
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Env            func(name string) string
@@ -27,6 +28,8 @@ type Program struct {
 	Quickstart func(ctx context.Context, options QuickstartOptions) error
 	Bench      func(ctx context.Context, options BenchOptions) error
 	Retrieve   func(ctx context.Context, request Retrieval) (Retrieved, error)
+
+	renamer *renamer
 }
 
 // Exit codes of the program.
@@ -72,6 +75,7 @@ func (p *Program) Run(ctx context.Context, args []string) (code int) {
 		fmt.Fprintf(p.Stderr, "ERROR: %v\n", err)
 		return ExitError
 	}
+	p.renamer = newRenamer(p.name(), parser.Model.Node)
 	if len(args) > 0 && args[0] == completeCommand {
 		return complete(p.Stdout, parser.Model, args[1:])
 	}
@@ -98,18 +102,18 @@ func (p *Program) Run(ctx context.Context, args []string) (code int) {
 
 func (p *Program) parser(commands *Commands) (*kong.Kong, error) {
 	return kong.New(commands,
-		kong.Name("alvara"),
+		kong.Name(p.name()),
 		kong.Description("Alvara: machine-learning platform and feature store in which every access is decided by role."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exited{code}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 110}),
-		kong.Help(helpWithExamples),
+		kong.Help(p.helpWithExamples),
 	)
 }
 
 func (p *Program) reportUsage(err error) {
 	fmt.Fprintf(p.Stderr, "ERROR: %v\n", err)
-	path := "alvara"
+	path := p.name()
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil && parse.Context.Selected() != nil {
 		path = parse.Context.Selected().FullPath()
@@ -128,7 +132,7 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 		fmt.Fprintln(p.Stderr, "ERROR: stopped")
 		return 130
 	}
-	fmt.Fprintf(p.Stderr, "ERROR: %s\n", describe(err))
+	fmt.Fprintf(p.Stderr, "ERROR: %s\n", p.renamer.shown(describe(err)))
 	var usage *UsageError
 	var query *output.QueryError
 	var missing *notFound
@@ -140,7 +144,7 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 		return ExitNotFound
 	case errors.As(err, &refused):
 		if refused.Status == 401 && refused.Code != registryUnauthorized && !globals.OnlyShowErrors {
-			fmt.Fprintln(p.Stderr, "The sign-in is not accepted. Run `alvara login` again, or check the AZURE_* variables.")
+			fmt.Fprintln(p.Stderr, p.renamer.shown("The sign-in is not accepted. Run `alvara login` again, or check the AZURE_* variables."))
 		}
 		if refused.NotFound() {
 			return ExitNotFound

@@ -12,6 +12,7 @@ import (
 	"github.com/alvara-ml/alvara/app"
 	"github.com/alvara-ml/alvara/bench"
 	"github.com/alvara-ml/alvara/cli"
+	"github.com/alvara-ml/alvara/examples/model"
 )
 
 func main() {
@@ -25,10 +26,15 @@ func run() int {
 	if status, ours := bench.Child(os.Args); ours {
 		return status
 	}
+	if status, ours := model.Main(os.Args, os.Getenv, os.Stdout, os.Stderr); ours {
+		return status
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	return program(os.Stdin, os.Stdout, os.Stderr, os.Getenv).Run(ctx, os.Args[1:])
+	called := program(os.Stdin, os.Stdout, os.Stderr, os.Getenv)
+	called.Name = cli.CalledAs(os.Args[0])
+	return called.Run(ctx, os.Args[1:])
 }
 
 // program wires the command line to what it starts; the tests run the same one.

@@ -23,12 +23,13 @@ func TestMain(m *testing.M) {
 	if status, ours := app.Child(os.Args); ours {
 		os.Exit(status)
 	}
-	testscript.Main(m, map[string]func(){"alvara": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){"alvara": func() { os.Exit(run()) }, "az": func() { os.Exit(run()) }})
 }
 
 // TestCommands runs the command line against servers in this process, one for each script. Besides testscript's own commands, a script has:
 //
 //	alvara ARGS…      run a command line; the variable as=NAME chooses the profile folder
+//	az ARGS…          the same as alvara, called by the name az
 //	exits N ARGS…     run a command line that must end with this exit code
 //	as NAME           go on as another signed-in user
 //	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
@@ -66,16 +67,12 @@ func TestCommands(t *testing.T) {
 			return can.Ready(), nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"alvara": func(ts *testscript.TestScript, neg bool, args []string) {
-				code := runScript(ts, args)
-				if (code != cli.ExitOK) != neg {
-					ts.Fatalf("exit code %d", code)
-				}
-			},
+			"alvara": called("alvara"),
+			"az":     called("az"),
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {
 				want, err := strconv.Atoi(args[0])
 				ts.Check(err)
-				if code := runScript(ts, args[1:]); (code == want) == neg {
+				if code := runScript(ts, "", args[1:]); (code == want) == neg {
 					ts.Fatalf("exit code %d", code)
 				}
 			},
@@ -98,8 +95,20 @@ func TestCommands(t *testing.T) {
 	})
 }
 
-func runScript(ts *testscript.TestScript, args []string) int {
-	return program(strings.NewReader(""), ts.Stdout(), ts.Stderr(), ts.Getenv).Run(context.Background(), args)
+// called is the script's command that runs a command line under a name.
+func called(name string) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		code := runScript(ts, name, args)
+		if (code != cli.ExitOK) != neg {
+			ts.Fatalf("exit code %d", code)
+		}
+	}
+}
+
+func runScript(ts *testscript.TestScript, name string, args []string) int {
+	p := program(strings.NewReader(""), ts.Stdout(), ts.Stderr(), ts.Getenv)
+	p.Name = name
+	return p.Run(context.Background(), args)
 }
 
 // TestProgram runs the program itself: the server as a process, signals, the environment that it prints.
