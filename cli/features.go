@@ -17,8 +17,9 @@ import (
 )
 
 type featuresGroup struct {
-	GetOffline getOffline `cmd:"" name:"get-offline" help:"Join features to observations as they were known at each observation's time." example:"alvara features get-offline --feature-store fs -g rg1 --features transactions:1 accounts:1:accountAge --observations obs.parquet --timestamp-column timestamp --out train.parquet"`
-	GetOnline  getOnline  `cmd:"" name:"get-online" help:"Look up the newest values by key." example:"alvara features get-online --feature-store fs -g rg1 --features transactions:1 --keys accountID=A1,A2,A3 ;; alvara features get-online --feature-store fs -g rg1 --features sensors:1 --keys site=S1,S2 device=1,2"`
+	GetOffline    getOffline    `cmd:"" name:"get-offline" help:"Join features to observations as they were known at each observation's time." example:"alvara features get-offline --feature-store fs -g rg1 --features transactions:1 accounts:1:accountAge --observations obs.parquet --timestamp-column timestamp --out train.parquet"`
+	GetOnline     getOnline     `cmd:"" name:"get-online" help:"Look up the newest values by key." example:"alvara features get-online --feature-store fs -g rg1 --features transactions:1 --keys accountID=A1,A2,A3 ;; alvara features get-online --feature-store fs -g rg1 --features sensors:1 --keys site=S1,S2 device=1,2"`
+	RetrievalSpec retrievalSpec `cmd:"" name:"retrieval-spec" help:"Write the specification of a model's features, to keep with the model." example:"alvara features retrieval-spec --feature-store fs -g rg1 --features transactions:1 accounts:1:accountAge --out model/feature_retrieval_spec.yaml"`
 }
 
 // Retrieval is a request for a point-in-time join, computed where this program runs, as whom is signed in.
@@ -49,8 +50,7 @@ type Retrieved struct {
 }
 
 type getOffline struct {
-	storeFlags
-	Features        []string    `required:"" sep:"none" placeholder:"SET:VERSION[:FEATURE]" help:"Feature sets or single features; prefix=SET:VERSION puts a prefix before the columns' names."`
+	featuresFlags
 	Observations    string      `required:"" type:"existingfile" help:"File of observations: .parquet or .csv."`
 	TimestampColumn string      `name:"timestamp-column" required:"" help:"Column that holds each observation's time."`
 	Out             string      `required:"" type:"path" help:"File to write: .parquet, .arrow or .csv. Columns: those of the observations, then the features in the order asked."`
@@ -59,17 +59,8 @@ type getOffline struct {
 	OnServer        bool        `name:"on-server" help:"Let the server compute; the observations are sent to it."`
 }
 
-func checkFeatures(features []string) error {
-	for _, text := range features {
-		if _, err := spec.ParseFeatureRef(text); err != nil {
-			return usagef("--features: %s", plainMessage(err))
-		}
-	}
-	return nil
-}
-
 func (g *getOffline) Run(c *Call) error {
-	if err := checkFeatures(g.Features); err != nil {
+	if err := g.settle(c); err != nil {
 		return err
 	}
 	format, err := outFormat(g.Out)
@@ -83,23 +74,19 @@ func (g *getOffline) Run(c *Call) error {
 	if g.OnServer && len(local) > 0 {
 		return usagef("--local-spec is computed here; it goes without --on-server")
 	}
-	store, err := g.path(c)
-	if err != nil {
-		return err
-	}
 	var done Retrieved
 	progress := c.progress("Retrieving features")
 	defer progress.Stop()
 	err = writeWhole(g.Out, func(part *os.File) error {
 		if g.OnServer {
-			done, err = g.onServer(c, store, format, part)
+			done, err = g.onServer(c, g.store, format, part)
 			return err
 		}
 		if c.Program.Retrieve == nil {
 			return fmt.Errorf("this build computes no retrieval itself; add --on-server")
 		}
 		done, err = c.Program.Retrieve(c.ctx, Retrieval{
-			FeatureStore: store, Features: g.Features, Observations: g.Observations, TimestampColumn: g.TimestampColumn, Out: part.Name(),
+			FeatureStore: g.store, Features: g.Features, Observations: g.Observations, TimestampColumn: g.TimestampColumn, Out: part.Name(),
 			MemoryLimit: int64(g.MemoryLimit), Local: local, Endpoints: c.active.Endpoints, HTTP: c.issuer.HTTP, Progress: progress.State,
 			Token: func(ctx context.Context, resource string) (AccessToken, error) {
 				token, err := c.issuer.Token(ctx, resource)
@@ -148,20 +135,15 @@ func outFormat(file string) (string, error) {
 }
 
 type getOnline struct {
-	storeFlags
-	Features []string `required:"" sep:"none" placeholder:"SET:VERSION[:FEATURE]" help:"Feature sets or single features."`
-	Keys     []string `required:"" sep:"none" placeholder:"COLUMN=V1,V2" help:"Values of each key column; several columns are paired by position. Quote a value that has a comma: 'name=\"a,b\",c'."`
+	featuresFlags
+	Keys []string `required:"" sep:"none" placeholder:"COLUMN=V1,V2" help:"Values of each key column; several columns are paired by position. Quote a value that has a comma: 'name=\"a,b\",c'."`
 }
 
 func (g *getOnline) Run(c *Call) error {
-	if err := checkFeatures(g.Features); err != nil {
+	if err := g.settle(c); err != nil {
 		return err
 	}
 	keys, err := parseKeys(g.Keys)
-	if err != nil {
-		return err
-	}
-	store, err := g.path(c)
 	if err != nil {
 		return err
 	}
@@ -169,7 +151,7 @@ func (g *getOnline) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	response, err := c.client.Do(c.ctx, wire.Request{Method: http.MethodPost, URL: base + store + "/online", Resource: profile.MachineLearning,
+	response, err := c.client.Do(c.ctx, wire.Request{Method: http.MethodPost, URL: base + g.store + "/online", Resource: profile.MachineLearning,
 		Body: document.New("features", document.Strings(g.Features), "keys", keys)})
 	if err != nil {
 		return err

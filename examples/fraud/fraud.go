@@ -107,7 +107,7 @@ func Generate(ctx context.Context, dir string, size Size, seed int, done func(na
 	report(done, Accounts+"/accounts.parquet", months+1, total)
 	observations := fmt.Sprintf(`
 		SELECT transactionID, accountID, timestamp + to_minutes(CAST(floor(u(i, 21) * 600) AS BIGINT)) AS timestamp,
-		       u(i, 22) < 0.02 AS is_fraud, u(i, 23) < 0.1 AS isProxyIP, transactionAmount, round(transactionAmount * 1.08, 2) AS transactionAmountUSD,
+		       u(i, 22) < 0.005 + 0.0003 * transactionAmount + CASE WHEN u(i, 23) < 0.1 THEN 0.1 ELSE 0 END AS is_fraud, u(i, 23) < 0.1 AS isProxyIP, transactionAmount, round(transactionAmount * 1.08, 2) AS transactionAmountUSD,
 		       CAST(hour(timestamp) AS INTEGER) AS localHour, CAST(floor(u(i, 24) * 5) AS INTEGER) AS digitalItemCount, CAST(floor(u(i, 25) * 8) AS INTEGER) AS physicalItemCount
 		FROM (SELECT *, row_number() OVER (ORDER BY hash(transactionID), transactionID) AS i FROM transactions) WHERE i <= %d ORDER BY i`, size.Observations)
 	if err := export(ctx, db, observations, filepath.Join(dir, Observations)); err != nil {

@@ -37,26 +37,34 @@ func Copy(dir string) error {
 // Shell writes the context of a base image into a folder: a Dockerfile, and below rootfs this machine's /bin/sh with the
 // libraries that it is linked to.
 func Shell(dir string) error {
+	return Programs(dir, map[string]string{"/bin/sh": "/bin/sh"}, "FROM scratch\nCOPY rootfs /\nENV PATH=/bin\nCMD [\"/bin/sh\"]\n")
+}
+
+// Programs writes the context of an image into a folder: the Dockerfile, and below rootfs programs of this machine, by the places
+// where they are here, at places in the image, with the libraries that they are linked to.
+func Programs(dir string, programs map[string]string, dockerfile string) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
-	root := filepath.Join(dir, "rootfs")
-	if err := copyProgram("/bin/sh", root, map[string]bool{}); err != nil {
-		return fmt.Errorf("this machine's shell cannot be copied: %w", err)
+	root, done := filepath.Join(dir, "rootfs"), map[string]bool{}
+	for from, to := range programs {
+		if err := copyProgram(from, to, root, done); err != nil {
+			return fmt.Errorf("this machine's %s cannot be copied: %w", from, err)
+		}
 	}
 	if err := os.MkdirAll(filepath.Join(root, "tmp"), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY rootfs /\nENV PATH=/bin\nCMD [\"/bin/sh\"]\n"), 0o644)
+	return os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644)
 }
 
-// copyProgram copies an ELF file and all that its loader needs to the same places below a folder.
-func copyProgram(path, root string, done map[string]bool) error {
+// copyProgram copies an ELF file to a place below a folder, and all that its loader needs to the places where it looks.
+func copyProgram(path, to, root string, done map[string]bool) error {
 	if done[path] {
 		return nil
 	}
 	done[path] = true
-	if err := copyFile(path, filepath.Join(root, path)); err != nil {
+	if err := copyFile(path, filepath.Join(root, to)); err != nil {
 		return err
 	}
 	file, err := elf.Open(path)
@@ -72,7 +80,8 @@ func copyProgram(path, root string, done map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		if err := copyProgram(string(name[:max(len(name)-1, 0)]), root, done); err != nil { // it ends with a zero byte
+		loader := string(name[:max(len(name)-1, 0)]) // it ends with a zero byte
+		if err := copyProgram(loader, loader, root, done); err != nil {
 			return err
 		}
 	}
@@ -85,7 +94,7 @@ func copyProgram(path, root string, done map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		if err := copyProgram(found, root, done); err != nil {
+		if err := copyProgram(found, found, root, done); err != nil {
 			return err
 		}
 	}
