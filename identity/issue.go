@@ -185,21 +185,27 @@ func (s *Service) IssueLocal(ctx context.Context, principalID, clientID, resourc
 	return set, err
 }
 
+// MachineLearning is the client id by which Azure Machine Learning acts on behalf of users.
+const MachineLearning = "0736f41a-0425-4b46-bdb5-1563eff02385"
+
 // IssueManaged makes a short-lived token of a managed identity, for callers that have made sure that the identity's own
-// compute asks. Errors as for IssueLocal.
+// compute asks; or of a user, for one who has that run which the user started. Errors as for IssueLocal.
 func (s *Service) IssueManaged(_ context.Context, principalID, resourceID string) (TokenSet, error) {
 	principal, err := s.issuable(principalID, resourceID)
 	if err != nil {
 		return TokenSet{}, err
 	}
-	version := 1
-	if resourceID == tokenExchange {
-		version = 2 // federated credentials are registered with the v2 issuer
-	}
-	return s.access(issuance{
+	i := issuance{
 		principal: principal, clientID: principal.ClientID, proof: "2", audience: resourceID, authority: s.config.Authority,
-		version: version, lifetime: s.config.ManagedTokenLifetime,
-	})
+		version: 1, lifetime: s.config.ManagedTokenLifetime,
+	}
+	if resourceID == tokenExchange {
+		i.version = 2 // federated credentials are registered with the v2 issuer
+	}
+	if principal.Type == User {
+		i.clientID = MachineLearning // through which the user acts
+	}
+	return s.access(i)
 }
 
 func (s *Service) issuable(principalID, resourceID string) (Principal, error) {

@@ -10,12 +10,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// ManagedEndpoint is the address at which what Alvara runs gets tokens of its managed identities, in App Service's form
+// ManagedEndpoint is the address at which what Alvara runs gets tokens of its identities, in App Service's form
 // (2019-08-01) and Azure ML's (2017-09-01). It belongs on a loopback listener; the run's secret is the proof.
 type ManagedEndpoint struct {
 	Service *Service
 	Runs    *Runs
 	Log     *slog.Logger // nil: no log
+	// bound is the run whose own address this is; "" is everybody's address.
+	bound string
+}
+
+// For is the endpoint at an address that only one run reaches, by its id: it answers that run alone, which must be a bound one.
+func (m *ManagedEndpoint) For(run string) *ManagedEndpoint {
+	return &ManagedEndpoint{Service: m.Service, Runs: m.Runs, Log: m.Log, bound: run}
 }
 
 // ServeHTTP answers GET …/msi/token. A wrong secret is 401; everything that a retry cannot cure is 400, because clients
@@ -46,14 +53,14 @@ func (m *ManagedEndpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (m *ManagedEndpoint) answer(r *http.Request) (map[string]string, error) {
 	query := r.URL.Query()
-	if r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+	if forwarded(r.Header) {
 		return nil, resource.Invalidf("invalid_request", "The request came through a proxy; the endpoint answers the run itself only.")
 	}
 	secret := r.Header.Get("X-IDENTITY-HEADER")
 	if secret == "" {
 		secret = r.Header.Get("Secret")
 	}
-	run, ok := m.Runs.find(secret)
+	run, ok := m.Runs.find(secret, m.bound)
 	if !ok {
 		return nil, unauthenticated("unauthorized_client", "The secret is missing or wrong; send IDENTITY_HEADER in the header X-IDENTITY-HEADER, or MSI_SECRET in the header secret.")
 	}
@@ -84,6 +91,16 @@ func (m *ManagedEndpoint) answer(r *http.Request) (map[string]string, error) {
 		"expires_on": seconds(set.Expires.Unix()), "not_before": seconds(set.NotBefore.Unix()),
 		"expires_in": seconds(set.Expires.Unix() - set.NotBefore.Unix()),
 	}, nil
+}
+
+// forwarded tells that somebody hands on what another one asked for.
+func forwarded(header http.Header) bool {
+	for name := range header { // in canonical form
+		if name == "Forwarded" || name == "Via" || strings.HasPrefix(name, "X-Forwarded-") {
+			return true
+		}
+	}
+	return false
 }
 
 // choose finds the identity that is asked for among those of the run.

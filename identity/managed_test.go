@@ -148,3 +148,73 @@ func TestEnvNamesBothForms(t *testing.T) {
 		t.Fatal("an empty client id is written")
 	}
 }
+
+// MI-20: a run with an address of its own gets tokens there and nowhere else; the secrets of others are worth nothing there, and
+// a server that starts again lets it go on.
+func TestBoundRun(t *testing.T) {
+	w := newManagedWorld(t)
+	run := Run{ID: "bound", Identities: []string{w.first.PrincipalID}, Bound: true}
+	secret := w.runs.Register(run)
+	other := w.runs.Register(Run{ID: "neighbour", Identities: []string{w.second.PrincipalID}, Bound: true})
+	everybody := &ManagedEndpoint{Service: w.service, Runs: w.runs}
+	ask := func(at *ManagedEndpoint, secret string, headers ...string) int {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodGet, "/msi/token?"+appService, nil)
+		r.Header.Set("X-IDENTITY-HEADER", secret)
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		answer := httptest.NewRecorder()
+		at.ServeHTTP(answer, r)
+		return answer.Code
+	}
+	own := everybody.For("bound")
+	for name, c := range map[string]struct {
+		at     *ManagedEndpoint
+		secret string
+		want   int
+	}{
+		"own":                   {own, secret, 200},
+		"at everybody's":        {everybody, secret, 401},
+		"at another's":          {everybody.For("neighbour"), secret, 401},
+		"another's":             {own, other, 401},
+		"one that is not bound": {own, w.secret, 401},
+		"not bound, by its id":  {everybody.For("job1"), w.secret, 401},
+	} {
+		if got := ask(c.at, c.secret); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+	for _, header := range []string{"Via", "X-Forwarded-Host", "x-forwarded-for", "Forwarded"} {
+		if got := ask(own, secret, header, "x"); got != 400 {
+			t.Errorf("with %s: %d", header, got)
+		}
+	}
+	if got := ask(own, "", "Metadata", "true"); got != 401 {
+		t.Errorf("as to a virtual machine's endpoint: %d", got)
+	}
+	later := &ManagedEndpoint{Service: w.service, Runs: NewRuns()}
+	if got := ask(later.For("bound"), secret); got != 401 {
+		t.Errorf("before it is restored: %d", got)
+	}
+	later.Runs.Restore(secret, run)
+	if got := ask(later.For("bound"), secret); got != 200 {
+		t.Errorf("restored: %d", got)
+	}
+}
+
+// A run that acts as the user who started it gets the user's tokens.
+func TestManagedIdentityEndpointForUsers(t *testing.T) {
+	w := newManagedWorld(t)
+	user := w.user("submitter@example.com", "Pa55word!-long").ID
+	secret := w.runs.Register(Run{ID: "job9", Identities: []string{user}})
+	status, answer := w.ask(appService, "X-IDENTITY-HEADER", secret)
+	if status != 200 {
+		t.Fatalf("%d %v", status, answer)
+	}
+	token := answer["access_token"].(string)
+	w.wantAllowed(token, "arm", user)
+	if claims := claimsOf(t, token); claims["idtyp"] != "user" || claims["appid"] != MachineLearning || claims["upn"] == nil {
+		t.Errorf("the claims are %v", claims)
+	}
+}

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -237,6 +239,34 @@ func TestEvict(t *testing.T) {
 		t.Errorf("a layer in use was evicted: %v", err)
 	}
 	get(t, s, old) // comes back
+}
+
+// Who takes a layer's lock before the one who got it lets go holds it on.
+func TestHeldOn(t *testing.T) {
+	s := newStore(t)
+	plain := archive(t, entry{name: "a"})
+	held, err := s.Get(context.Background(), idOf(plain), opener(plain))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(held.Lock())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	held.Release()
+	future := time.Now().Add(time.Hour)
+	if n, err := s.Evict(future, 0); n != 0 || err != nil {
+		t.Errorf("evicted %d layers that are held (%v)", n, err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Evict(future, 0); n != 1 || err != nil {
+		t.Errorf("evicted %d layers that nobody holds (%v)", n, err)
+	}
 }
 
 // Temporary folders of processes that are gone are removed, those in use are not.

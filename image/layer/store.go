@@ -40,6 +40,9 @@ type Held struct {
 	lock   *os.File
 }
 
+// Lock is the file whose lock, shared, keeps the layer: another process that takes it before Release holds the layer on.
+func (h *Held) Lock() string { return h.lock.Name() }
+
 // Release lets go of the layer.
 func (h *Held) Release() {
 	if h.lock != nil {
