@@ -264,8 +264,11 @@ func (d *definition[P]) runAction(ctx context.Context, call *Call, action Action
 	if err != nil {
 		return nil, err
 	}
-	if !found {
+	if !found && !action.Absent {
 		return nil, d.notFound(id)
+	}
+	if !found {
+		r = &stored[P]{Resource: Resource[P]{ID: id, Name: id.Name(), Type: d.Type}}
 	}
 	body, err := action.Run(ctx, call, &r.Resource)
 	if err != nil {

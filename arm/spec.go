@@ -170,6 +170,8 @@ type Action[P any] struct {
 	Permission string // full action; "" derives "{PermissionType or Type}/{Name}/action"
 	Run        func(ctx context.Context, call *Call, r *Resource[P]) (any, error)
 	Status     int // 200 when zero
+	// Absent: the resource need not exist; Run is then given one that has nothing but its names.
+	Absent bool
 }
 
 // View is an endpoint that is no resource of a declared type, such as the list of all resources in a group.

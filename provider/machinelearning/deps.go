@@ -8,6 +8,7 @@ import (
 	"context"
 	"io"
 	"regexp"
+	"slices"
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/identity"
@@ -26,6 +27,12 @@ const (
 	featureType                          = featureSetVersion + "/features"
 	jobType                              = workspaceType + "/jobs"
 	computeType                          = workspaceType + "/computes"
+	codeType                             = workspaceType + "/codes"
+	codeVersionType                      = codeType + "/versions"
+	dataType                             = workspaceType + "/data"
+	dataVersionType                      = dataType + "/versions"
+	modelType                            = workspaceType + "/models"
+	modelVersionType                     = modelType + "/versions"
 	environmentType                      = workspaceType + "/environments"
 	environmentVersionType               = environmentType + "/versions"
 	entityPermissions                    = string(workspaceType) + "/featurestoreentities"
@@ -72,11 +79,11 @@ type Registries interface {
 
 // Types declares the namespace.
 func (d Deps) Types() []arm.Type {
-	return []arm.Type{
+	return slices.Concat([]arm.Type{
 		d.Workspaces(), d.Datastores(), d.Connections(), d.Entities(), d.EntityVersions(),
 		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(), d.Computes(),
 		d.Environments(), d.EnvironmentVersions(),
-	}
+	}, d.Codes(), d.Data(), d.Models())
 }
 
 var (

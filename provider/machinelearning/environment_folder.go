@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/alvara-ml/alvara/arm"
-	"github.com/alvara-ml/alvara/featurestore/spec"
 	"github.com/alvara-ml/alvara/image/dockerfile"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -103,36 +101,14 @@ func (d Deps) pack(ctx context.Context, call *arm.Call, p *packer, s *buildSourc
 // contextPlace is the folder of a Dockerfile: account, container, and a prefix that ends in a slash.
 func contextPlace(ctx context.Context, call *arm.Call, r *arm.Resource[EnvironmentVersion]) (account, container, folder string, err error) {
 	const field = "properties.build.contextUri"
-	source, err := spec.ParseSource(r.Properties.Build.ContextURI)
-	if err != nil {
-		if e, ok := resource.AsError(err); ok {
-			err = errors.New(e.Message)
-		}
-		return "", "", "", resource.Invalidf("InvalidBuildContext", "%s: %v", field, err).At(field)
+	at, err := uriPlace(ctx, call, r.ID.Parent().Parent(), r.Properties.Build.ContextURI)
+	if e, ok := resource.AsError(err); ok && e.Kind == resource.Invalid {
+		return "", "", "", resource.Invalidf(e.Code, "%s: %s", field, e.Message).At(field)
 	}
-	account, container = source.Account, source.Container
-	if folder = strings.TrimSuffix(source.Path, "/"); folder != "" {
-		folder += "/"
+	if at.Path != "" {
+		folder = at.Path + "/"
 	}
-	if source.Datastore == "" {
-		return account, container, folder, nil
-	}
-	workspace := r.ID.Parent().Parent()
-	if !source.Workspace.IsRoot() && !source.Workspace.Equal(workspace) {
-		return "", "", "", resource.Invalidf("DatastoreNotFound", "%s names a datastore of %s; only those of the workspace %s itself can be used, or the URL of the folder", field, source.Workspace, workspace.Name()).At(field)
-	}
-	doc, err := call.Manager.Store.Get(ctx, workspace.Child("datastores", source.Datastore).Key())
-	if resource.KindOf(err) == resource.NotFound {
-		return "", "", "", resource.Invalidf("DatastoreNotFound", "%s names the datastore %q, which the workspace does not have", field, source.Datastore).At(field)
-	}
-	if err != nil {
-		return "", "", "", err
-	}
-	var datastore arm.Resource[Datastore]
-	if err := json.Unmarshal(doc.Body, &datastore); err != nil {
-		return "", "", "", err
-	}
-	return datastore.Properties.AccountName, datastore.Properties.ContainerName, folder, nil
+	return at.Account, at.Container, folder, err
 }
 
 // imagesOf are the images of other registries that a Dockerfile needs, in its order, each once.

@@ -45,6 +45,19 @@ func (f *fakeImages) open(_ context.Context, _ identity.Principal, account, cont
 	return io.NopCloser(strings.NewReader(text)), int64(len(text)), nil
 }
 
+func (f *fakeImages) read(_ context.Context, _ identity.Principal, account, container, path string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text, found := f.files[account+"/"+container+"/"+path]
+	switch {
+	case !found:
+		return nil, resource.NotFoundf("BlobNotFound", "there is no %s", path)
+	case strings.Contains(text, "secret"):
+		return nil, resource.Forbiddenf("AuthorizationPermissionMismatch", "%s may not be read", path)
+	}
+	return []byte(text), nil
+}
+
 // put writes a file of the folder ctx in the container data of the account acct.
 func (f *fakeImages) put(name, text string) {
 	f.mu.Lock()

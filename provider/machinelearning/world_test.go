@@ -100,7 +100,7 @@ func newWorld(t testing.TB) *world {
 		// What a workspace needs of a registry: to be there, to have its name alone, to say whether its admin user is enabled, and to
 		// take builds.
 		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true, Actions: w.images.actions()}),
-	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery", Registries: w.images, List: w.images.list, Open: w.images.open}.Types()...)
+	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery", Registries: w.images, Read: w.images.read, List: w.images.list, Open: w.images.open}.Types()...)
 	w.manager = arm.New(arm.Config{
 		Store: w.store, Guard: &guard.Guard{Access: live, Audit: silent{}, Clock: time.Now}, Authenticator: w, Identities: w.directory,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,
