@@ -1,5 +1,5 @@
 // Package bench measures how fast Alvara is: each measurement runs the work and the limit that it is held against in turns,
-// in one run, and gives the ratio of medians. It owns the programs of the measurements P1 to P7 and their JSON. It leaves the
+// in one run, and gives the ratio of medians. It owns the programs of the measurements P1 to P8 and their JSON. It leaves the
 // worlds of access checks to accessbench, the joins and aggregations to enginebench, and printing to the command line.
 //
 // What serves is served by a process of its own, started with the command line as a user starts it, with authorization and
@@ -61,6 +61,7 @@ var benchmarks = []benchmark{
 	{"P5", (*run).materialization},
 	{"P6", (*run).registry},
 	{"P7", (*run).start},
+	{"P8", (*run).jobs},
 }
 
 // IDs names the measurements in order.

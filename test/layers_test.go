@@ -40,7 +40,7 @@ var bans = []ban{
 	{"quickstart", "app arm provider dataplane store access guard audit identity cli", "", "the tour runs commands and has no way around them"},
 	{"", "app", "app cmd test bench", "only a main and tests start servers"},
 	{"", "featurestore/engine/duckdb", "featurestore/engine app cmd bench featurestore/materialize featurestore/retrieval test examples", "DuckDB is heavy to link; everybody else knows the contract alone"},
-	{"", "job/sandbox", "job app image/sandboxed test", "the container runtime is heavy to link; everybody else knows a contract alone"},
+	{"", "job/sandbox", "job app bench image/sandboxed test", "the container runtime is heavy to link; everybody else knows a contract alone"},
 	{"", "image/buildkit", "app test", "the daemon's client is heavy to link"},
 	{"", "test", "test", "what tests need stays with tests"},
 }
