@@ -124,7 +124,8 @@ func (d Deps) Workspaces() arm.Type {
 		Actions: []arm.Action[Workspace]{
 			{Name: "listStorageAccountKeys", Run: refuseKeys}, {Name: "listKeys", Run: refuseKeys},
 			{Name: "resyncKeys", Permission: string(workspaceType) + "/resynckeys/action", Run: resyncKeys},
-			{Name: "diagnose", Permission: string(workspaceType) + "/diagnose/read", Run: diagnose},
+			{Name: "diagnose", Permission: string(workspaceType) + "/diagnose/read", Run: d.diagnose},
+			{Name: "doctor", Permission: string(workspaceType) + "/diagnose/read", Run: d.doctor},
 		},
 	})
 }
