@@ -24,6 +24,8 @@ type Driver interface {
 type Site interface {
 	// Listeners are at the addresses inside of Spec.Forward, in its order; nil where nothing has to be forwarded.
 	Listeners() []net.Listener
+	// Dial connects to what the node of rank 0 serves, by Spec.Serve.
+	Dial() (net.Conn, error)
 	// MasterPort is a port that the node of rank 0 can listen at and the others reach.
 	MasterPort() int
 	// Run runs the command once and returns when all that it started is gone. At the end of ctx it gets SIGTERM, and SIGKILL after

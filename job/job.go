@@ -17,9 +17,9 @@ import (
 type Backend interface {
 	// Isolation tells what stands between a run and the machine, before anything is run.
 	Isolation() Isolation
-	// Start begins a run and returns as soon as nobody else can begin it. Errors: Invalid for a spec that cannot be (Target
-	// names the field), Conflict for an id that was ever begun and not removed (Open it), Unavailable for what the machine
-	// lacks and for a full disk. What goes wrong later, such as a folder that cannot be mounted, is the run's own end.
+	// Start begins a run and returns as soon as nobody else can begin it and it holds what it is to hold. Errors: Invalid for a spec
+	// that cannot be (Target names the field), Conflict for an id that was ever begun and not removed (Open it), Unavailable for
+	// what the machine lacks, what cannot be held, and for a full disk. What goes wrong later, such as a folder that cannot be mounted, is the run's own end.
 	Start(ctx context.Context, spec Spec) (Run, error)
 	// Open finds a run that was begun, by this process or any other. Errors: NotFound.
 	Open(ctx context.Context, id string) (Run, error)
@@ -56,7 +56,8 @@ type Spec struct {
 	ID string
 	// Layers are the folders of the image, unpacked as package layer does, the lowest first. Without isolation there are none.
 	Layers []string
-	// Hold are files on which the run has a shared lock while it lives (flock), such as those that keep layers from being evicted.
+	// Hold are files on which the run has a shared lock while it lives (flock), such as those that keep layers from being evicted. It
+	// has them when Start returns.
 	Hold []string
 	// Command is the program and its arguments; a name without a slash is looked up in the PATH of Env.
 	Command []string
@@ -74,6 +75,8 @@ type Spec struct {
 	Limits Limits
 	// Forward are the only addresses that can be reached from inside. Without isolation everything can be.
 	Forward []Forward
+	// Serve makes what the node of rank 0 serves reachable from outside.
+	Serve Serve
 	// Nodes is how many times the command runs at once, 0 for 1. Nodes share a network, and each is apart from the others in all
 	// else. When there are several, each gets NODE_RANK, RANK, LOCAL_RANK, NODE_COUNT, WORLD_SIZE, LOCAL_WORLD_SIZE, MASTER_ADDR and
 	// MASTER_PORT; the run ends with the first node that fails.
@@ -108,7 +111,17 @@ const (
 // Forward makes an address of the machine reachable from inside.
 type Forward struct {
 	Inside  string // the address inside, on its loopback: "127.0.0.1:8443"
-	Outside string // "host:port" as the server reaches it
+	Outside string // "host:port" as the server reaches it, or "unix:" and the path of a socket
+}
+
+// Serve says where a run serves; the zero one serves nothing.
+type Serve struct {
+	// Port is where the command listens inside, on 127.0.0.1 or everywhere. Without isolation, where ports are everybody's, it is
+	// told a free one as PORT instead.
+	Port int
+	// Socket is the path of a Unix socket that the run makes while it lives; who connects there is connected to the port. A
+	// connection that nobody inside takes is closed at once.
+	Socket string
 }
 
 // Isolation tells what stands between a run and the machine.

@@ -101,6 +101,10 @@ func refusals(t *testing.T, w World) {
 		"Limits.LogBytes":    func(s *job.Spec) { s.Limits.LogBytes = 1 },
 		"Forward[0].Inside":  func(s *job.Spec) { s.Forward = []job.Forward{{Inside: "192.0.2.1:80", Outside: "127.0.0.1:80"}} },
 		"Forward[0].Outside": func(s *job.Spec) { s.Forward = []job.Forward{{Inside: "127.0.0.1:80", Outside: "nothing"}} },
+		"Serve":              func(s *job.Spec) { s.Serve = job.Serve{Port: 80, Socket: "relative"} },
+		"Serve.Port": func(s *job.Spec) {
+			s.Forward, s.Serve = []job.Forward{{Inside: "127.0.0.1:80", Outside: "unix:/s"}}, job.Serve{Port: 80, Socket: "/s"}
+		},
 		"Forward[1].Inside": func(s *job.Spec) {
 			s.Forward = []job.Forward{{Inside: "127.0.0.1:80", Outside: "h:1"}, {Inside: "127.0.0.1:80", Outside: "h:1"}}
 		},
@@ -121,7 +125,11 @@ func refusals(t *testing.T, w World) {
 	}
 	held := w.Spec("say", "x")
 	held.Hold = []string{filepath.Join(w.Dir, "no", "such", "file")}
-	if status, _ := w.Run(t, held); status.State != job.Failed || status.Reason != job.StartFailed || !strings.Contains(status.Message, "no such file") || status.Nodes[0].Ended {
+	if _, err := backend.Start(t.Context(), held); !is(err, resource.Unavailable, "Hold") || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("what is not there is held: %v", err)
+	}
+	held.Hold = nil
+	if status, _ := w.Run(t, held); status.State != job.Completed { // nothing was begun
 		t.Errorf("%+v", status)
 	}
 	if !w.Isolated {

@@ -13,7 +13,7 @@ func Suite(t *testing.T, w World) {
 		name string
 		run  func(*testing.T, World)
 	}{
-		{"ends", ends}, {"cancellation", cancellation}, {"nodes", nodes}, {"surroundings", surroundings}, {"network", network},
+		{"ends", ends}, {"cancellation", cancellation}, {"nodes", nodes}, {"surroundings", surroundings}, {"network", network}, {"serving", serving},
 		{"logs", logs}, {"once", once}, {"refusals", refusals}, {"many", many}, {"limits", limits},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, w) })

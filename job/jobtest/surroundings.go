@@ -151,20 +151,22 @@ func serve(t testing.TB, word string) (address string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer func() { _ = conn.Close() }()
-				heard, _ := io.ReadAll(conn)
-				_, _ = fmt.Fprintf(conn, "%s heard %d bytes", word, len(heard))
-			}()
-		}
-	}()
+	go answer(listener, word)
 	return listener.Addr().String()
+}
+
+func answer(listener net.Listener, word string) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer func() { _ = conn.Close() }()
+			heard, _ := io.ReadAll(conn)
+			_, _ = fmt.Fprintf(conn, "%s heard %d bytes", word, len(heard))
+		}()
+	}
 }
 
 func network(t *testing.T, w World) {

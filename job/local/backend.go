@@ -76,10 +76,15 @@ func (b *Backend) Start(ctx context.Context, spec job.Spec) (job.Run, error) {
 	if _, err := f.status(); err == nil {
 		return nil, begun(spec.ID)
 	}
+	held, err := holdAll(spec.Hold)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll(held) // the supervisor has them too by then
 	if err := f.fill(order{Spec: spec, Kind: b.Kind, Token: strings.ToLower(rand.Text()[:16]), Isolation: driver.Isolation()}); err != nil {
 		return nil, diskError(err)
 	}
-	if err := b.supervise(f, lock); err != nil {
+	if err := b.supervise(f, lock, held); err != nil {
 		return nil, diskError(err)
 	}
 	return &run{backend: b, folder: f, id: spec.ID}, nil
@@ -96,14 +101,32 @@ func diskError(err error) error {
 	return err
 }
 
-// supervise starts the run's supervisor. It gets the lock, and both pipes open, so that whoever opens their other ends finds it there.
-func (b *Backend) supervise(f folder, lock *os.File) error {
-	var files []*os.File
-	defer func() {
-		for _, file := range files {
-			_ = file.Close() // the supervisor has its own
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		_ = file.Close() // opened for their locks
+	}
+}
+
+// holdAll takes shared locks that last as long as somebody has the files open.
+func holdAll(paths []string) (held []*os.File, err error) {
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err == nil {
+			held = append(held, file)
+			err = unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 		}
-	}()
+		if err != nil {
+			closeAll(held)
+			return nil, resource.Errorf(resource.Unavailable, "CannotHold", "The run cannot hold %s: %v. Something removes it; try again.", path, err).At("Hold").Because(err)
+		}
+	}
+	return held, nil
+}
+
+// supervise starts the run's supervisor. It gets the locks, and both pipes open, so that whoever opens their other ends finds it there.
+func (b *Backend) supervise(f folder, lock *os.File, held []*os.File) error {
+	var files []*os.File
+	defer func() { closeAll(files) }() // the supervisor has its own
 	for _, name := range []string{aliveName, controlName} {
 		file, err := os.OpenFile(f.path(name), os.O_RDWR, 0)
 		if err != nil {
@@ -122,7 +145,7 @@ func (b *Backend) supervise(f folder, lock *os.File) error {
 	}
 	command := &exec.Cmd{
 		Path: program, Args: []string{"alvara", Argument, string(f)}, Dir: "/", Stderr: said, Stdout: said,
-		Env: []string{"PATH=" + os.Getenv("PATH")}, ExtraFiles: []*os.File{lock, files[0], files[1]},
+		Env: []string{"PATH=" + os.Getenv("PATH")}, ExtraFiles: append([]*os.File{lock, files[0], files[1]}, held...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if err := command.Start(); err != nil {

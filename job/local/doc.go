@@ -1,5 +1,5 @@
 // Package local runs jobs on this machine so that they survive whoever started them: it is the job.Backend. It owns a run's folder, the
-// process that supervises a run, its log, its forwarded addresses, and the rule that a run is never begun twice. How a node is run is a
+// process that supervises a run, its log, its forwarded addresses, the socket at which it is served, and the rule that a run is never begun twice. How a node is run is a
 // driver's affair (packages process and sandboxed).
 //
 // # A run's life

@@ -1,10 +1,14 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"time"
+
+	"github.com/alvara-ml/alvara/job/socket"
 )
 
 // mostConnections is how many connections a run has at once to one address; more wait.
@@ -13,13 +17,29 @@ const mostConnections = 256
 // dialTimeout is how long an address outside has to answer.
 const dialTimeout = 10 * time.Second
 
-// forward gives every connection that arrives at the listener inside to an address outside, until the listener is closed. A
-// connection that cannot be made outside is closed, as by a server that is not ready.
-func forward(listener net.Listener, outside string) {
+// outside connects to an address of the machine.
+func outside(address string) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+		defer cancel()
+		if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+			return socket.Dial(ctx, path)
+		}
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", address)
+	}
+}
+
+// unixPrefix is how the address of a Unix socket begins.
+const unixPrefix = "unix:"
+
+// forward gives every connection that arrives at a listener to who is dialed, until the listener is closed. A connection that
+// cannot be made on is closed, as by a server that is not ready.
+func forward(listener net.Listener, dial func() (net.Conn, error)) {
 	places := make(chan struct{}, mostConnections)
 	for {
 		places <- struct{}{}
-		inside, err := listener.Accept()
+		arrived, err := listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -30,15 +50,15 @@ func forward(listener net.Listener, outside string) {
 		}
 		go func() {
 			defer func() { <-places }()
-			join(inside, outside)
+			join(arrived, dial)
 		}()
 	}
 }
 
 // join copies both ways until both sides have said all they have to say.
-func join(inside net.Conn, outside string) {
-	defer func() { _ = inside.Close() }()
-	other, err := net.DialTimeout("tcp", outside, dialTimeout)
+func join(arrived net.Conn, dial func() (net.Conn, error)) {
+	defer func() { _ = arrived.Close() }()
+	other, err := dial()
 	if err != nil {
 		return
 	}
@@ -46,9 +66,9 @@ func join(inside net.Conn, outside string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		pass(other, inside)
+		pass(other, arrived)
 	}()
-	pass(inside, other)
+	pass(arrived, other)
 	<-done
 }
 

@@ -31,8 +31,8 @@ func TestForward(t *testing.T) {
 			}()
 		}
 	}()
-	go forward(inside, echo.Addr().String())
-	go forward(nowhere, "127.0.0.1:1")
+	go forward(inside, outside(echo.Addr().String()))
+	go forward(nowhere, outside("127.0.0.1:1"))
 	talk := func(to net.Listener, said []byte) ([]byte, error) {
 		conn, err := net.Dial("tcp", to.Addr().String())
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alvara-ml/alvara/job"
+	"github.com/alvara-ml/alvara/job/socket"
 )
 
 // Argument is the hidden command with which this program becomes the supervisor of a run: Argument and the run's folder.
@@ -23,6 +24,7 @@ const (
 	lockFD = 3 + iota
 	aliveFD
 	controlFD
+	heldFD // and those that follow, as many as Spec.Hold
 )
 
 // A supervisor does not wait for the packages whose variables are initialized after this one, as package sandbox does not: in a
@@ -75,6 +77,9 @@ func (s *supervisor) run() error {
 	if s.order, err = s.folder.order(); err != nil {
 		return err
 	}
+	for i := range s.order.Spec.Hold {
+		unix.CloseOnExec(heldFD + i)
+	}
 	driver, err := driverOf(s.order.Kind)
 	if err != nil {
 		return err
@@ -119,13 +124,6 @@ func (s *supervisor) record() error {
 // work runs the nodes; an error is why they could not be begun.
 func (s *supervisor) work(ctx context.Context, cancel context.CancelCauseFunc, driver job.Driver) (err error) {
 	spec := s.order.Spec
-	for _, path := range spec.Hold {
-		held, err := hold(path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = held.Close() }()
-	}
 	place := s.folder.path(nodesName)
 	if err := os.Mkdir(place, 0o700); err != nil {
 		return err
@@ -137,8 +135,16 @@ func (s *supervisor) work(ctx context.Context, cancel context.CancelCauseFunc, d
 	defer func() { _ = site.Close() }() // what it does not free ends with this process
 	for i, listener := range site.Listeners() {
 		if listener != nil {
-			go forward(listener, spec.Forward[i].Outside)
+			go forward(listener, outside(spec.Forward[i].Outside))
 		}
+	}
+	if spec.Serve.Port != 0 {
+		listener, err := socket.Listen(spec.Serve.Socket)
+		if err != nil {
+			return fmt.Errorf("listen for whom the run serves: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+		go forward(listener, site.Dial)
 	}
 	if ctx.Err() != nil {
 		return nil
@@ -152,18 +158,6 @@ func (s *supervisor) work(ctx context.Context, cancel context.CancelCauseFunc, d
 		defer timer.Stop()
 	}
 	return s.nodes(ctx, cancel, site)
-}
-
-// hold takes a shared lock that lasts as long as the file is open.
-func hold(path string) (*os.File, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("hold %s: %w", path, err), file.Close())
-	}
-	return file, nil
 }
 
 // last frees everything and writes the last record. On a full disk it tries for a while: others may make room.

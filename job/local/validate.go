@@ -66,6 +66,14 @@ func complete(spec job.Spec) (job.Spec, error) {
 	if spec.Nodes < 0 || spec.Nodes > mostNodes {
 		return spec, invalid("Nodes", "Nodes is %d, and must be 1 to %d.", spec.Nodes, mostNodes)
 	}
+	if s := spec.Serve; s != (job.Serve{}) && (s.Port < 1 || s.Port > 65535 || !filepath.IsAbs(s.Socket)) {
+		return spec, invalid("Serve", "Serve needs a Port from 1 to 65535 and an absolute path as Socket, and has %d and %q.", s.Port, s.Socket)
+	}
+	for _, f := range spec.Forward {
+		if _, port, err := net.SplitHostPort(f.Inside); err == nil && port == strconv.Itoa(spec.Serve.Port) {
+			return spec, invalid("Serve.Port", "Port %s is one at which something from outside is reached.", port)
+		}
+	}
 	var err error
 	if spec.Limits, err = completeLimits(spec.Limits); err != nil {
 		return spec, err
@@ -98,8 +106,9 @@ func checkForward(forwards []job.Forward) error {
 		if ip := net.ParseIP(host); err != nil || portErr != nil || number == 0 || ip == nil || !ip.IsLoopback() {
 			return invalid(field+".Inside", "Inside %q must be a loopback address with a port, such as 127.0.0.1:8443.", f.Inside)
 		}
-		if host, port, err := net.SplitHostPort(f.Outside); err != nil || host == "" || port == "" {
-			return invalid(field+".Outside", "Outside %q must be host:port.", f.Outside)
+		path, isSocket := strings.CutPrefix(f.Outside, unixPrefix)
+		if host, port, err := net.SplitHostPort(f.Outside); !isSocket && (err != nil || host == "" || port == "") || isSocket && !filepath.IsAbs(path) {
+			return invalid(field+".Outside", "Outside %q must be host:port, or unix: and an absolute path.", f.Outside)
 		}
 		if slices.Contains(seen, f.Inside) {
 			return invalid(field+".Inside", "Inside %q is there twice.", f.Inside)

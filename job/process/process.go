@@ -78,15 +78,26 @@ func (Driver) Prepare(_ context.Context, spec job.Spec, folder, token string) (j
 		}
 		s.listeners = append(s.listeners, listener)
 	}
-	if spec.Nodes > 1 { // somebody else may take it in between; then the run fails and says so
-		free, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		s.port = free.Addr().(*net.TCPAddr).Port
-		_ = free.Close() // nothing was written
+	var err error
+	if spec.Nodes > 1 {
+		s.port, err = freePort()
+	}
+	if spec.Serve.Port != 0 && err == nil {
+		s.served, err = freePort()
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// freePort finds a port that nobody listens at. Somebody else may take it before the run does; then the run fails and says so.
+func freePort() (int, error) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return free.Addr().(*net.TCPAddr).Port, free.Close()
 }
 
 // Sweep implements job.Driver.
@@ -96,7 +107,8 @@ type site struct {
 	spec          job.Spec
 	folder, token string
 	listeners     []net.Listener
-	port          int
+	port          int // for the nodes among each other
+	served        int // to serve at; 0 for a run that does not
 
 	mu       sync.Mutex
 	commands map[int]bool // the processes that are waited for
@@ -104,6 +116,11 @@ type site struct {
 
 func (s *site) Listeners() []net.Listener { return s.listeners }
 func (s *site) MasterPort() int           { return s.port }
+
+// Dial implements job.Site.
+func (s *site) Dial() (net.Conn, error) {
+	return net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.served)))
+}
 
 func (s *site) Close() error {
 	for _, listener := range s.listeners {
@@ -123,6 +140,9 @@ func (s *site) Run(ctx context.Context, task job.Task) (job.Node, error) {
 	marked := fmt.Sprintf("%s=%s-%d", mark, s.token, task.Rank)
 	env := append([]string{"PATH=" + DefaultPath, "HOME=" + home, "TMPDIR=" + home}, task.Env...)
 	env = append(env, marked)
+	if s.served != 0 && task.Rank == 0 {
+		env = append(env, "PORT="+strconv.Itoa(s.served))
+	}
 	read, write, err := os.Pipe()
 	if err != nil {
 		return job.Node{}, err

@@ -18,14 +18,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Net is a network that several commands share (Spec.Net): a user and a network namespace with nothing but a loopback interface, and
-// listeners in it that the program outside accepts from. It is the only way in or out, and needs no rights on the host's network.
+// Net is a network that several commands share (Spec.Net): a user and a network namespace with nothing but a loopback interface,
+// listeners in it that the program outside accepts from, and connections that it makes to what listens there. They are the only way
+// in or out, and need no rights on the host's network.
 type Net struct {
 	// Listeners are at the addresses that were asked for, in their order.
 	Listeners []net.Listener
 
 	user, network *os.File
 	mapping       Mapping
+	door          *door // nil where nothing is dialed
 }
 
 // most is how many listeners one network has at most: what one message can carry, without the two namespaces.
@@ -37,9 +39,10 @@ const (
 	answerMax     = 4 << 10
 )
 
-// NewNet makes a network with listeners at TCP addresses of its loopback interface, such as "127.0.0.1:8443". It takes as long as
-// starting a process. Errors: Invalid for an address at which nobody can listen, Unavailable for what the machine lacks.
-func NewNet(ctx context.Context, addresses []string) (*Net, error) {
+// NewNet makes a network with listeners at TCP addresses of its loopback interface, such as "127.0.0.1:8443", and with a process
+// that stays for the sake of Dial when that is to be used. It takes as long as starting a process.
+// Errors: Invalid for an address at which nobody can listen, Unavailable for what the machine lacks.
+func NewNet(ctx context.Context, addresses []string, dialed bool) (*Net, error) {
 	if len(addresses) > most {
 		return nil, invalid("Net", "%d addresses are more than the %d that a network can have.", len(addresses), most)
 	}
@@ -48,17 +51,22 @@ func NewNet(ctx context.Context, addresses []string) (*Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closeFiles(ours, theirs)
-	if err := n.startHolder(ctx, theirs, addresses); err != nil {
+	if dialed {
+		n.door, err = n.openDoor(ctx, ours, theirs, addresses)
+	} else {
+		err = n.startHolder(ctx, theirs, addresses)
+		defer closeFiles(ours)
+	}
+	if err != nil {
 		return nil, err
 	}
 	files, err := receive(ours)
 	defer closeFiles(files...) // but for what is kept
-	if err != nil {
-		return nil, err
+	if err == nil && len(files) != len(addresses)+2 {
+		err = fmt.Errorf("the network's process sent %d files for %d addresses", len(files), len(addresses))
 	}
-	if len(files) != len(addresses)+2 {
-		return nil, fmt.Errorf("the network's process sent %d files for %d addresses", len(files), len(addresses))
+	if err != nil {
+		return nil, errors.Join(err, n.door.close())
 	}
 	for i, file := range files[2:] {
 		listener, err := net.FileListener(file)
@@ -78,7 +86,7 @@ func (n *Net) Close() error {
 		_ = listener.Close() // which may be closed already
 	}
 	closeFiles(n.user, n.network)
-	return nil
+	return n.door.close()
 }
 
 // paths of the namespaces, for a child of this process.
@@ -97,29 +105,39 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(pair[0]), "network"), os.NewFile(uintptr(pair[1]), "network"), nil
 }
 
-// startHolder starts this program in new namespaces, waits for it and closes its end. With root's rights the process keeps root's id, which has none
+// holder is this program, to be started in new namespaces. With root's rights the process keeps root's id, which has none
 // inside, so it can be executed whatever the permissions of the program's file are; two capabilities are what it needs.
-func (n *Net) startHolder(ctx context.Context, socket *os.File, addresses []string) error {
-	var said bytes.Buffer
-	command := exec.CommandContext(ctx, "/proc/self/exe", append([]string{holderCommand}, addresses...)...)
-	command.Dir, command.Env, command.Stderr, command.ExtraFiles = "/", []string{"GOMAXPROCS=1"}, &said, []*os.File{socket}
+func (n *Net) holder(ctx context.Context, socket *os.File, said *bytes.Buffer, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, "/proc/self/exe", arguments...)
+	command.Dir, command.Env, command.Stderr, command.ExtraFiles = "/", []string{"GOMAXPROCS=1"}, said, []*os.File{socket}
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:                 unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings:                []syscall.SysProcIDMap{{HostID: int(n.mapping.Host), Size: int(n.mapping.Size)}},
 		GidMappings:                []syscall.SysProcIDMap{{HostID: int(n.mapping.Group), Size: int(n.mapping.Size)}},
 		GidMappingsEnableSetgroups: n.mapping.Size > 1,
 		AmbientCaps:                []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
-		Pdeathsig:                  unix.SIGKILL,
 	}
+	return command
+}
+
+// startHolder starts the process, waits for it and closes its end.
+func (n *Net) startHolder(ctx context.Context, socket *os.File, addresses []string) error {
+	var said bytes.Buffer
+	command := n.holder(ctx, socket, &said, append([]string{holderCommand}, addresses...)...)
+	command.SysProcAttr.Pdeathsig = unix.SIGKILL
 	runtime.LockOSThread() // which must not end before the process does
 	defer runtime.UnlockOSThread()
 	err := command.Run()
 	_ = socket.Close()
 	if err != nil {
-		return unavailable("A network for the sandbox cannot be made: %v. Allow user namespaces (sysctl user.max_user_namespaces, user.max_net_namespaces).", err).Because(
-			fmt.Errorf("%w: %s", err, said.Bytes()))
+		return noNet(err, &said)
 	}
 	return nil
+}
+
+func noNet(err error, said *bytes.Buffer) error {
+	return unavailable("A network for the sandbox cannot be made: %v. Allow user namespaces (sysctl user.max_user_namespaces, user.max_net_namespaces).", err).Because(
+		fmt.Errorf("%w: %s", err, said.Bytes()))
 }
 
 func receive(socket *os.File) ([]*os.File, error) {
@@ -145,15 +163,26 @@ func receive(socket *os.File) ([]*os.File, error) {
 	if n > 1 {
 		return files, invalid("Net", "%s", text[:n])
 	}
+	if n == 0 {
+		return files, errors.New("the network's process has ended")
+	}
 	return files, nil
 }
 
 // isHolder tells that this process is to make a network.
 func isHolder(args []string) bool { return len(args) >= 2 && args[1] == holderCommand }
 
-// holderMain makes the network that it was started in ready, hands everything to its parent, and ends.
+// holderMain makes the network that it was started in ready, hands everything to its parent, and ends, or opens the door.
 func holderMain(addresses []string) {
-	if err := hold(addresses); err != nil {
+	stays := len(addresses) > 0 && addresses[0] == doorArgument
+	if stays {
+		addresses = addresses[1:]
+	}
+	err := hold(addresses)
+	if err == nil && stays {
+		err = keepDoor()
+	}
+	if err != nil {
 		_, _ = io.WriteString(os.Stderr, err.Error())
 		os.Exit(1)
 	}

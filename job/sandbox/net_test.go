@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -12,7 +14,7 @@ import (
 // Two commands share a network that nobody else is in, and reach the listeners of the caller there and nothing else.
 func TestNet(t *testing.T) {
 	spec := box(t, "dial", "tcp", "127.0.0.1:443")
-	shared, err := NewNet(context.Background(), []string{"127.0.0.1:443", "127.0.0.1:8000"})
+	shared, err := NewNet(context.Background(), []string{"127.0.0.1:443", "127.0.0.1:8000"}, false)
 	must(t, err)
 	defer func() { must(t, shared.Close()) }()
 	heard := make(chan string, 4)
@@ -59,14 +61,64 @@ func TestNet(t *testing.T) {
 	}
 }
 
+// The program outside connects to what listens in a network that was made for it, and to nothing else.
+func TestDial(t *testing.T) {
+	spec := box(t, "answer", "8000")
+	shared, err := NewNet(context.Background(), nil, true)
+	must(t, err)
+	spec.Net = shared
+	output, said := io.Pipe()
+	spec.Stdout, spec.Stderr = said, said
+	ended := make(chan error, 1)
+	go func() {
+		exit, err := Run(context.Background(), spec)
+		if err == nil && exit.Code != 0 {
+			err = errors.New("it failed")
+		}
+		_ = said.Close()
+		ended <- err
+	}()
+	first := make([]byte, 9)
+	if _, err := io.ReadFull(output, first); err != nil || string(first) != "listening" {
+		t.Fatalf("%q %v", first, err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, output) }()
+	if _, err := shared.Dial(8001); err == nil {
+		t.Error("a port that nobody listens at was dialed")
+	}
+	conn, err := shared.Dial(8000)
+	must(t, err)
+	_, err = io.WriteString(conn, "hello")
+	must(t, err)
+	must(t, conn.(*net.TCPConn).CloseWrite())
+	if heard, err := io.ReadAll(conn); err != nil || string(heard) != "hello" {
+		t.Errorf("%q %v", heard, err)
+	}
+	must(t, conn.Close())
+	must(t, <-ended)
+	must(t, shared.Close())
+	if _, err := shared.Dial(8000); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	closed, err := NewNet(context.Background(), nil, false)
+	must(t, err)
+	if _, err := closed.Dial(8000); err == nil {
+		t.Error("a network that was not made to be dialed was")
+	}
+	must(t, closed.Close())
+	if _, err := NewNet(context.Background(), []string{"nowhere"}, true); !isInvalid(err) {
+		t.Error(err)
+	}
+}
+
 func TestNetRefused(t *testing.T) {
 	box(t)
 	for _, address := range [][]string{{"192.0.2.1:80"}, {"127.0.0.1:80", "127.0.0.1:80"}, {"nowhere"}, make([]string, most+1)} {
-		if _, err := NewNet(context.Background(), address); !isInvalid(err) {
+		if _, err := NewNet(context.Background(), address, false); !isInvalid(err) {
 			t.Errorf("%v: %v", address[0], err)
 		}
 	}
-	shared, err := NewNet(context.Background(), nil)
+	shared, err := NewNet(context.Background(), nil, false)
 	must(t, err)
 	defer func() { must(t, shared.Close()) }()
 	spec := box(t, "true")

@@ -38,9 +38,12 @@ type Net struct {
 }
 
 // NewNet gives Unavailable, as Run does.
-func NewNet(context.Context, []string) (*Net, error) {
+func NewNet(context.Context, []string, bool) (*Net, error) {
 	return nil, resource.Errorf(resource.Unavailable, "SandboxUnavailable", "%s", Check().Lacks[0])
 }
+
+// Dial reaches nobody.
+func (n *Net) Dial(int) (net.Conn, error) { return nil, net.ErrClosed }
 
 // Close has nothing to end.
 func (n *Net) Close() error { return nil }

@@ -90,7 +90,7 @@ func (Driver) Prepare(ctx context.Context, spec job.Spec, folder, token string) 
 			}
 		}
 	}
-	if spec.Nodes < 2 && len(spec.Forward) == 0 {
+	if spec.Nodes < 2 && len(spec.Forward) == 0 && spec.Serve.Port == 0 {
 		return s, nil // the sandbox's own network does
 	}
 	var inside []string
@@ -98,7 +98,7 @@ func (Driver) Prepare(ctx context.Context, spec job.Spec, folder, token string) 
 		inside = append(inside, f.Inside)
 	}
 	var err error
-	s.net, err = sandbox.NewNet(ctx, inside)
+	s.net, err = sandbox.NewNet(ctx, inside, spec.Serve.Port != 0)
 	return s, err
 }
 
@@ -124,6 +124,8 @@ func (s *site) Listeners() []net.Listener {
 	}
 	return s.net.Listeners
 }
+
+func (s *site) Dial() (net.Conn, error) { return s.net.Dial(s.spec.Serve.Port) }
 
 func (s *site) Close() error {
 	if s.net == nil {

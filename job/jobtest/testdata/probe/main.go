@@ -48,6 +48,7 @@ var commands = map[string]func([]string) error{
 	"zombie": zombies,
 	"fill":   fill,
 	"get":    get,
+	"serve":  serve,
 	"meet":   meet,
 	"fail":   fail,
 }
@@ -201,6 +202,32 @@ func get(args []string) error {
 	}
 	_, err = io.Copy(os.Stdout, conn)
 	return err
+}
+
+// serve answers everybody at a port, or at PORT, with a word and what it heard.
+func serve(args []string) error {
+	port := args[1]
+	if told := os.Getenv("PORT"); told != "" {
+		port = told
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		return err
+	}
+	fmt.Println("serving")
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		heard, err := io.ReadAll(conn)
+		if err == nil {
+			_, err = fmt.Fprintf(conn, "%s heard %s", args[0], heard)
+		}
+		if err := errors.Join(err, conn.Close()); err != nil {
+			fmt.Println(err)
+		}
+	}
 }
 
 // meet has the node of rank 0 hear from all the others.

@@ -47,6 +47,7 @@ var commands = map[string]func([]string) error{
 	"write":  func(args []string) error { return os.WriteFile(args[0], []byte(args[1]), 0o644) },
 	"ls":     list,
 	"both":   both,
+	"answer": answer,
 	"signal": func(args []string) error { return die(syscall.Signal(number(args[0]))) },
 	"ignore": func([]string) error {
 		signal.Ignore(syscall.SIGTERM)
@@ -214,6 +215,21 @@ func dial(args []string) error {
 	}
 	fmt.Println("connected")
 	return conn.Close()
+}
+
+// answer says what it hears to the first who connects to a port.
+func answer(args []string) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("listening")
+	conn, err := listener.Accept()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(conn, conn)
+	return errors.Join(err, conn.Close())
 }
 
 // loopback speaks with itself over the sandbox's own loopback.
