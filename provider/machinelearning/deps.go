@@ -63,6 +63,7 @@ type Deps struct {
 	Log func(ctx context.Context, job resource.ID, offset int64) (text []byte, next int64, err error)
 	// DiscoveryURL is where a workspace's services are told.
 	DiscoveryURL string
+	EndpointDeps
 }
 
 // Registries is what builds of environments need of this server's container registries beyond the resource manager. It may be
@@ -83,7 +84,7 @@ func (d Deps) Types() []arm.Type {
 		d.Workspaces(), d.Datastores(), d.Connections(), d.Entities(), d.EntityVersions(),
 		d.FeatureSets(), d.FeatureSetVersions(), d.Features(), d.Jobs(), d.Computes(),
 		d.Environments(), d.EnvironmentVersions(),
-	}, d.Codes(), d.Data(), d.Models())
+	}, d.Codes(), d.Data(), d.Models(), d.endpointTypes())
 }
 
 var (

@@ -29,6 +29,7 @@ func always(action string) func(resource.ID) string {
 var (
 	contributor     = role{"b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", writeOf, false}
 	dataScientist   = role{"f6c7c914-8db3-469d-8ca1-694a8f32e121", "AzureML Data Scientist", always(string(jobType) + "/write"), false}
+	blobReader      = role{"2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "Storage Blob Data Reader", always(string(containerType) + "/blobs/read"), true}
 	blobContributor = role{"ba92f5b4-2d11-453d-a403-e96b0029c9fe", "Storage Blob Data Contributor", always(string(containerType) + "/blobs/write"), true}
 	acrPull         = role{"7f951dda-4ed3-4680-a7ca-43fe172d538d", "AcrPull", always(string(registryType) + "/pull/read"), false}
 	acrPush         = role{"8311e382-0749-4cb8-b61a-304f252e45ec", "AcrPush", always(string(registryType) + "/push/write"), false}
