@@ -23,6 +23,8 @@ type Call struct {
 	Globals Globals
 	ctx     context.Context
 
+	outputChosen bool // --output was given
+
 	active *profile.Active
 	issuer *profile.Issuer
 	client *wire.Client

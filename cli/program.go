@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -38,6 +39,7 @@ const (
 	ExitError    = 1
 	ExitUsage    = 2
 	ExitNotFound = 3
+	ExitFindings = 4 // the doctor found what should not be
 )
 
 // UsageError is a command line that cannot be run as it is written.
@@ -93,11 +95,16 @@ func (p *Program) Run(ctx context.Context, args []string) (code int) {
 		p.reportUsage(err)
 		return ExitUsage
 	}
-	call := &Call{Program: p, Globals: commands.Globals, ctx: ctx}
+	call := &Call{Program: p, Globals: commands.Globals, ctx: ctx, outputChosen: chosen(parsed, "output")}
 	if err := parsed.Run(call); err != nil {
 		return p.report(ctx, err, commands.Globals)
 	}
 	return ExitOK
+}
+
+// chosen tells whether a flag was given.
+func chosen(parsed *kong.Context, flag string) bool {
+	return slices.ContainsFunc(parsed.Path, func(step *kong.Path) bool { return step.Flag != nil && step.Flag.Name == flag })
 }
 
 func (p *Program) parser(commands *Commands) (*kong.Kong, error) {
@@ -137,7 +144,10 @@ func (p *Program) report(ctx context.Context, err error, globals Globals) int {
 	var query *output.QueryError
 	var missing *notFound
 	var refused *wire.Error
+	var found *findings
 	switch {
+	case errors.As(err, &found):
+		return ExitFindings
 	case errors.As(err, &usage), errors.As(err, &query):
 		return ExitUsage
 	case errors.As(err, &missing), storageMissing(err), resource.KindOf(err) == resource.NotFound:
@@ -202,6 +212,7 @@ type Commands struct {
 	Storage  storageGroup  `cmd:"" help:"Storage accounts, containers and blobs."`
 	Acr      acrGroup      `cmd:"" help:"Container registries: images, builds, sign-in of other tools."`
 	ML       mlGroup       `cmd:"" name:"ml" help:"Feature stores, entities, feature sets, datastores, connections and jobs."`
+	Doctor   doctorCommand `cmd:"" help:"Look for what keeps a workspace or a feature store from working, with the commands that cure it." example:"alvara doctor -w ws -g rg1 ;; alvara doctor -w ws -g rg1 --strict --output table ;; alvara doctor -w ws -g rg1 --fix --yes"`
 	Features featuresGroup `cmd:"" help:"Read feature values: training sets and online rows."`
 	Resource resourceGroup `cmd:"" help:"Any resource."`
 	Rest     restCommand   `cmd:"" help:"Send a request to a plane with the token of whom is signed in." example:"alvara rest --method get --url '/subscriptions?api-version=2022-12-01'"`

@@ -18,6 +18,7 @@ type storageAccountGroup struct {
 	Create storageAccountCreate `cmd:"" help:"Create or update a storage account; shared keys are off unless turned on." example:"alvara storage account create -n fraudlake -g rg1"`
 	Show   storageAccountShow   `cmd:"" help:"Show a storage account." example:"alvara storage account show -n fraudlake -g rg1 --query primaryEndpoints.blob -o tsv"`
 	List   storageAccountList   `cmd:"" help:"List storage accounts." example:"alvara storage account list -g rg1 -o table"`
+	Update storageAccountUpdate `cmd:"" help:"Change a storage account." example:"alvara storage account update -n fraudlake -g rg1 --allow-shared-key-access false"`
 	Delete storageAccountDelete `cmd:"" help:"Delete a storage account with everything in it." example:"alvara storage account delete -n fraudlake -g rg1 --yes"`
 	Keys   storageKeysGroup     `cmd:"" help:"Shared keys of an account that has turned them on."`
 }
