@@ -1,0 +1,5 @@
+"""azureml.core.compute_target, by its names."""
+
+from ..errors import AlvaraError as ComputeTargetException
+
+__all__ = ["ComputeTargetException"]

@@ -1,0 +1,5 @@
+"""azureml.core.conda_dependencies, by its names."""
+
+from ..environment import CondaDependencies
+
+__all__ = ["CondaDependencies"]
