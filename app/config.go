@@ -25,6 +25,8 @@ type Config struct {
 	// JobTime is how long the computation of one job may take; 0 is half an hour. A feature set's SQL is a stranger's code:
 	// it must not hold a place for ever.
 	JobTime time.Duration
+	// Nodes is how many nodes of computes may be in use at once, over all computes; 0 is four for each processor and at least eight.
+	Nodes int
 	// BuildNetwork lets the commands of image builds reach the network. Off by default.
 	BuildNetwork bool
 	// BuildMemory is how many bytes each command of an image build may use; 0 is 2 GiB.

@@ -94,6 +94,10 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 		Clock:      s.config.Clock, Log: s.config.Log,
 	}
 	compute := &duckdb.Engine{Command: append(append([]string{}, s.config.Program...), duckdb.ComputeArgument), Logger: s.config.Log}
+	nodes, err := machinelearning.OpenNodes(s.store, s.config.Nodes, s.config.Clock)
+	if err != nil {
+		return machinelearning.Deps{}, err
+	}
 	materializer := &machinelearning.Materializer{
 		Store: s.store, Runner: runner, TimeLimit: s.config.JobTime, Clock: s.config.Clock, OpenLog: s.openJobLog,
 		Tell: func(job resource.ID, err error) {
@@ -103,7 +107,7 @@ func (s *Server) openFeatureStore(context.Context) (machinelearning.Deps, error)
 	s.store.Work(machinelearning.MaterializeJob, s.config.Jobs, materializer.Run)
 	return machinelearning.Deps{
 		Sealer: s.sealer, Read: s.readBlob, List: s.listBlobs, CheckSQL: compute.CheckSQL, Cancel: materializer.Cancel, Log: s.readJobLog,
-		Open: s.openBlob, Registries: environmentRegistries{s},
+		Open: s.openBlob, Nodes: nodes, Registries: environmentRegistries{s},
 		DiscoveryURL: s.Endpoints.ResourceManager + "/discovery",
 		DropOnline: func(ctx context.Context, version resource.ID) error {
 			err := s.online.DropTable(ctx, version.Key())

@@ -18,6 +18,7 @@ type ServeOptions struct {
 	PasswordGrant     bool
 	Jobs              int           // materialization jobs at once; 0 takes the server's default
 	JobTimeLimit      time.Duration // of the computation of one job; 0 takes the server's default
+	Nodes             int           // of computes, in use at once; 0 takes the server's default
 	BuildNetwork      bool          // commands of image builds reach the network
 	BuildMemory       int64         // MiB that a command of an image build may use; 0 takes the server's default
 	TrustedRegistries []string      // to which builds may send tokens of their identities
@@ -39,6 +40,7 @@ type serveCommand struct {
 	Domain        string        `help:"DNS domain under which the planes have host names; without it addresses have the IP form."`
 	PasswordGrant bool          `help:"Allow users to sign in with name and password."`
 	Jobs          int           `placeholder:"N" help:"Materialization jobs, and image builds, at once; without it one for each processor, and at least two."`
+	Nodes         int           `placeholder:"N" help:"Nodes of computes that jobs use at once, over all computes; without it four for each processor, and at least eight."`
 	BuildMemory   int64         `name:"build-memory" placeholder:"MIB" help:"Memory that each command of an image build may use; without it 2048."`
 	BuildNetwork  bool          `name:"build-network" help:"Let the commands of image builds reach the network."`
 	TrustRegistry []string      `name:"trust-registry" placeholder:"HOST" help:"Registry elsewhere to which builds may send the tokens of their identities; may be repeated."`
@@ -54,7 +56,7 @@ func (s *serveCommand) Run(c *Call) error {
 		return fmt.Errorf("this build has no server in it")
 	}
 	server, err := c.Program.Serve(c.ctx, ServeOptions{
-		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, BuildMemory: s.BuildMemory, TrustedRegistries: s.TrustRegistry,
+		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, Nodes: s.Nodes, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, BuildMemory: s.BuildMemory, TrustedRegistries: s.TrustRegistry,
 		BuildKit: s.BuildKit, BuildKitTLS: s.BuildKitTLS, LogLevel: s.LogLevel, Log: c.Program.Stderr,
 	})
 	if err != nil {

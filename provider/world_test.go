@@ -165,8 +165,10 @@ func openWorld(t testing.TB, st store.Store) *world {
 		},
 	}
 	st.Work(machinelearning.MaterializeJob, 4, materializer.Run)
+	nodes, err := machinelearning.OpenNodes(st, 0, time.Now)
+	check(err)
 	ml := machinelearning.Deps{
-		Sealer: sealer,
+		Sealer: sealer, Nodes: nodes,
 		Read: func(context.Context, identity.Principal, string, string, string) ([]byte, error) {
 			return nil, resource.NotFoundf("BlobNotFound", "no such blob")
 		},

@@ -18,6 +18,7 @@ type cluster struct {
 	ScaleSettings      *scaleSettings `json:"scaleSettings"`
 	EnableNodePublicIP *bool          `json:"enableNodePublicIp,omitempty"`
 	RemoteLogin        string         `json:"remoteLoginPortPublicAccess"`
+	outbound
 }
 
 type scaleSettings struct {
@@ -91,6 +92,9 @@ func settleCluster(_ *arm.Call, next, prev json.RawMessage) (json.RawMessage, er
 	if err := c.settleScale(); err != nil {
 		return nil, err
 	}
+	if err := c.settleOutbound(old.outbound); err != nil {
+		return nil, err
+	}
 	return json.Marshal(c)
 }
 
@@ -117,13 +121,22 @@ func (c *cluster) settleScale() error {
 	return nil
 }
 
-// showCluster says what the cluster is doing: it has no nodes, and none are on their way.
-func showCluster(properties json.RawMessage, r *arm.Resource[Compute]) json.RawMessage {
+// showCluster says what the cluster is doing. Nodes that are wanted and not there yet come when others are free.
+func showCluster(properties json.RawMessage, r *arm.Resource[Compute], now nodesNow) json.RawMessage {
 	more := map[string]any{
-		"allocationState": "Steady", "currentNodeCount": 0, "targetNodeCount": 0,
-		"nodeStateCounts": map[string]any{"idleNodeCount": 0, "runningNodeCount": 0, "preparingNodeCount": 0, "unusableNodeCount": 0, "leavingNodeCount": 0, "preemptedNodeCount": 0},
+		"allocationState": "Steady", "currentNodeCount": len(now.Nodes), "targetNodeCount": now.Target,
+		"nodeStateCounts": map[string]any{
+			"idleNodeCount": now.count(nodeIdle), "runningNodeCount": now.count(nodeRunning), "preparingNodeCount": now.count(nodePreparing),
+			"unusableNodeCount": 0, "leavingNodeCount": 0, "preemptedNodeCount": 0,
+		},
 	}
-	if r.SystemData != nil {
+	if now.Target > len(now.Nodes) {
+		more["allocationState"] = "Resizing"
+	}
+	switch {
+	case !now.Since.IsZero():
+		more["allocationStateTransitionTime"] = now.Since.UTC()
+	case r.SystemData != nil:
 		more["allocationStateTransitionTime"] = r.SystemData.CreatedAt
 	}
 	return with(properties, more)

@@ -18,6 +18,8 @@ type instance struct {
 	IdleBeforeShutdown string           `json:"idleTimeBeforeShutdown,omitempty"` // ISO 8601
 	EnableNodePublicIP *bool            `json:"enableNodePublicIp,omitempty"`
 	SSH                *sshOfAnInstance `json:"sshSettings,omitempty"`
+	State              string           `json:"state,omitempty"` // Running or Stopped; no write changes it
+	outbound
 }
 
 type personal struct {
@@ -33,9 +35,9 @@ type sshOfAnInstance struct {
 
 var refusedOfInstances = map[string]string{
 	"subnet":         "there are no virtual networks for nodes",
-	"schedules":      "instances have no nodes that could be started or stopped",
-	"setupScripts":   "instances have no nodes on which scripts could run",
-	"customServices": "instances have no nodes on which services could run",
+	"schedules":      "instances are started and stopped by hand",
+	"setupScripts":   "nodes are places for jobs on this server's machine, without a system of their own that scripts could set up",
+	"customServices": "nodes are places for jobs on this server's machine; services run as deployments",
 }
 
 func settleInstance(call *arm.Call, next, prev json.RawMessage) (json.RawMessage, error) {
@@ -73,6 +75,12 @@ func settleInstance(call *arm.Call, next, prev json.RawMessage) (json.RawMessage
 			return nil, resource.Invalidf("InvalidCompute", "%sidleTimeBeforeShutdown is %q; an ISO 8601 duration such as PT30M was expected", base, i.IdleBeforeShutdown).At(base + "idleTimeBeforeShutdown")
 		}
 	}
+	if i.State = old.State; i.State == "" {
+		i.State = instanceRunning
+	}
+	if err := i.settleOutbound(old.outbound); err != nil {
+		return nil, err
+	}
 	if i.Personal == nil {
 		i.Personal = old.Personal
 	}
@@ -87,9 +95,9 @@ func settleInstance(call *arm.Call, next, prev json.RawMessage) (json.RawMessage
 	return json.Marshal(i)
 }
 
-// showInstance says that the instance does not run.
-func showInstance(properties json.RawMessage, r *arm.Resource[Compute]) json.RawMessage {
-	more := map[string]any{"state": "Stopped"}
+// showInstance says whose the instance is.
+func showInstance(properties json.RawMessage, r *arm.Resource[Compute], _ nodesNow) json.RawMessage {
+	more := map[string]any{}
 	if r.SystemData != nil {
 		more["createdBy"] = map[string]any{"userName": r.SystemData.CreatedBy}
 	}

@@ -15,13 +15,13 @@ type computeKind struct {
 	attached   bool
 	underlying func(resourceID string) (string, error)
 	settle     func(call *arm.Call, next, prev json.RawMessage) (json.RawMessage, error)
-	shown      func(properties json.RawMessage, r *arm.Resource[Compute]) json.RawMessage
+	shown      func(properties json.RawMessage, r *arm.Resource[Compute], now nodesNow) json.RawMessage
 }
 
 var computeKinds = []computeKind{
 	{"AmlCompute", false, noUnderlying, settleCluster, showCluster},
 	{"ComputeInstance", false, noUnderlying, settleInstance, showInstance},
-	{"Kubernetes", true, clusterID, settleKubernetes, func(p json.RawMessage, _ *arm.Resource[Compute]) json.RawMessage { return p }},
+	{"Kubernetes", true, clusterID, settleKubernetes, func(p json.RawMessage, _ *arm.Resource[Compute], _ nodesNow) json.RawMessage { return p }},
 }
 
 func kindOfCompute(name string) (computeKind, error) {

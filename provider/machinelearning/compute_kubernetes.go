@@ -17,6 +17,7 @@ type kubernetes struct {
 	VCName              string                  `json:"vcName,omitempty"`
 	ExtensionPrincipal  string                  `json:"extensionPrincipalId,omitempty"`
 	ReleaseTrain        string                  `json:"extensionInstanceReleaseTrain,omitempty"`
+	outbound
 }
 
 // instanceType is what a job gets of a cluster that asks for the type by name.
@@ -61,6 +62,9 @@ func settleKubernetes(_ *arm.Call, next, prev json.RawMessage) (json.RawMessage,
 	}
 	if old.Namespace != "" && k.Namespace != old.Namespace {
 		return nil, fixed(base+"namespace", k.Namespace, old.Namespace)
+	}
+	if err := k.settleOutbound(old.outbound); err != nil {
+		return nil, err
 	}
 	names := make([]string, 0, len(k.InstanceTypes))
 	for name := range k.InstanceTypes {

@@ -28,7 +28,7 @@ type Compute struct {
 	MissingGrants []string `json:"missingGrants,omitempty"`
 }
 
-// Computes declares computes. They are resources with identities: they have no nodes before there are jobs to run.
+// Computes declares computes. They are resources with identities, and have Nodes for jobs.
 func (d Deps) Computes() arm.Type {
 	return arm.Define(arm.Spec[Compute]{
 		Type: computeType, Identities: true, APIVersions: apiVersions, Followed: true,
@@ -37,23 +37,16 @@ func (d Deps) Computes() arm.Type {
 		Provision:      provisionCompute,
 		NeedsProvision: func(change *arm.Change[Compute]) bool { return len(change.Next.Properties.MissingGrants) > 0 },
 		Deleting:       deletingCompute,
-		Present:        presentCompute,
+		Present:        d.presentCompute,
 		Actions: []arm.Action[Compute]{
-			{Name: "listNodes", Run: func(context.Context, *arm.Call, *arm.Resource[Compute]) (any, error) {
-				return map[string]any{"nodes": []any{}}, nil
-			}},
+			{Name: "listNodes", Run: d.listNodes},
 			{Name: "listKeys", Run: func(_ context.Context, _ *arm.Call, r *arm.Resource[Compute]) (any, error) {
 				return nil, resource.Forbiddenf("KeyBasedAuthenticationNotPermitted", "'%s' is used by identity; it holds no keys to give.", r.ID)
 			}},
-			{Name: "start", Run: refuseToRun("started")}, {Name: "stop", Run: refuseToRun("stopped")}, {Name: "restart", Run: refuseToRun("restarted")},
+			{Name: "start", Run: changeState("started", instanceRunning)}, {Name: "stop", Run: changeState("stopped", instanceStopped)},
+			{Name: "restart", Run: changeState("restarted", instanceRunning)},
 		},
 	})
-}
-
-func refuseToRun(what string) func(context.Context, *arm.Call, *arm.Resource[Compute]) (any, error) {
-	return func(_ context.Context, _ *arm.Call, r *arm.Resource[Compute]) (any, error) {
-		return nil, resource.Errorf(resource.Unsupported, "ComputeOperationNotSupported", "'%s' cannot be %s: computes have no nodes in this version", r.ID, what)
-	}
 }
 
 func validateCompute(ctx context.Context, change *arm.Change[Compute]) error {
@@ -182,7 +175,7 @@ func provisionCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compu
 }
 
 // presentCompute shows a compute with what it is doing, and what its identity still lacks at this moment.
-func presentCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute]) {
+func (d Deps) presentCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute]) {
 	p := &r.Properties
 	if r.SystemData != nil {
 		p.CreatedOn, p.ModifiedOn = &r.SystemData.CreatedAt, &r.SystemData.LastModifiedAt
@@ -195,12 +188,13 @@ func presentCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute])
 	}
 	p.MissingGrants = missing
 	if kind, err := kindOfCompute(p.ComputeType); err == nil {
-		p.Properties = kind.shown(p.Properties, r)
+		p.Properties = kind.shown(p.Properties, r, d.Nodes.of(r.ID))
 	}
 }
 
-// deletingCompute reads what is to become of what an attached compute stands for. Nothing of it is Alvara's to delete.
-func deletingCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute]) ([]store.Op, error) {
+// deletingCompute refuses to take a compute away from its jobs, and reads what is to become of what an attached compute stands for.
+// Nothing of it is Alvara's to delete.
+func deletingCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compute]) ([]store.Op, error) {
 	if !call.Target.ID.Equal(r.ID) {
 		return nil, nil // it goes with its workspace
 	}
@@ -208,7 +202,7 @@ func deletingCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute]
 	action := call.QueryValue(field)
 	switch {
 	case action == "", strings.EqualFold(action, "Delete") && !r.Properties.IsAttachedCompute, strings.EqualFold(action, "Detach") && r.Properties.IsAttachedCompute:
-		return nil, nil
+		return nil, unused(ctx, call, r.ID, "deleted")
 	case r.Properties.IsAttachedCompute:
 		return nil, resource.Invalidf("InvalidParameter", "%s is %q; '%s' is attached, so that it can be detached: Detach was expected", field, action, r.ID).At(field)
 	}

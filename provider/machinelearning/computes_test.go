@@ -57,7 +57,7 @@ func TestClusterIsGrantedAcrPull(t *testing.T) {
 		t.Errorf("nodes: %s", nodes.Raw)
 	}
 	for _, word := range []string{"start", "stop", "restart"} {
-		refused(t, word, w.do("POST", ws+"/computes/cpu/"+word, nil), 400, "ComputeOperationNotSupported", "no nodes")
+		refused(t, word, w.do("POST", ws+"/computes/cpu/"+word, nil), 400, "ComputeOperationNotSupported", "AmlCompute")
 	}
 	refused(t, "keys", w.do("POST", ws+"/computes/cpu/listKeys", nil), 403, "KeyBasedAuthenticationNotPermitted", "identity")
 	refused(t, "detach what is not attached", w.do("DELETE", ws+"/computes/cpu?underlyingResourceAction=Detach", nil), 400, "InvalidParameter", "Delete was expected")
@@ -196,7 +196,7 @@ func TestOtherComputes(t *testing.T) {
 	got := w.must("PUT", ws+"/computes/mine", object{"properties": object{"computeType": "computeinstance", "properties": object{
 		"personalComputeInstanceSettings": object{"assignedUser": object{"objectId": user, "tenantId": "x"}}, "sshSettings": object{"sshPublicAccess": "Disabled"},
 	}}})
-	if got.text("properties.properties.state") != "Stopped" || got.text("properties.properties.vmSize") != "Standard_DS3_v2" || got.text("properties.computeType") != "ComputeInstance" ||
+	if got.text("properties.properties.state") != "Running" || got.text("properties.properties.vmSize") != "Standard_DS3_v2" || got.text("properties.computeType") != "ComputeInstance" ||
 		got.text("properties.properties.personalComputeInstanceSettings.assignedUser.tenantId") != tenant || got.text("location") != "local" || got.text("properties.computeLocation") != "local" {
 		t.Errorf("the instance: %s", got.Raw)
 	}

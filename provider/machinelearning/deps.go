@@ -51,6 +51,8 @@ type Deps struct {
 	List func(ctx context.Context, who identity.Principal, account, container, prefix string) ([]string, error)
 	// Open opens a file of a storage container as somebody, for files of any size, which it gives in bytes. The caller closes it.
 	Open func(ctx context.Context, who identity.Principal, account, container, path string) (file io.ReadCloser, size int64, err error)
+	// Nodes has the nodes of computes.
+	Nodes *NodeScheduler
 	// Registries are what builds of environments need of container registries.
 	Registries Registries
 	// CheckSQL tells whether a transformation's SQL is one SELECT over the table source.
@@ -61,6 +63,8 @@ type Deps struct {
 	Cancel func(job resource.ID)
 	// Log reads a job's log from an offset; the result is what there is now, at most a part of it.
 	Log func(ctx context.Context, job resource.ID, offset int64) (text []byte, next int64, err error)
+	// Runner carries command jobs out.
+	Runner *JobRunner
 	// DiscoveryURL is where a workspace's services are told.
 	DiscoveryURL string
 	EndpointDeps

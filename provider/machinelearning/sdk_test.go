@@ -206,7 +206,7 @@ func TestSDKComputes(t *testing.T) {
 	mine := done[armmachinelearning.ComputeClientCreateOrUpdateResponse](t)(client.BeginCreateOrUpdate(ctx, "rg", "ws", "mine", armmachinelearning.ComputeResource{
 		Properties: &armmachinelearning.ComputeInstance{ComputeType: ptr(armmachinelearning.ComputeTypeComputeInstance), Properties: &armmachinelearning.ComputeInstanceProperties{VMSize: ptr("Standard_DS3_v2")}},
 	}, nil))
-	if instance, _ := mine.Properties.(*armmachinelearning.ComputeInstance); instance == nil || *instance.Properties.State != armmachinelearning.ComputeInstanceStateStopped {
+	if instance, _ := mine.Properties.(*armmachinelearning.ComputeInstance); instance == nil || *instance.Properties.State != armmachinelearning.ComputeInstanceStateRunning {
 		t.Errorf("the instance: %+v", mine.Properties)
 	}
 	done[armmachinelearning.ComputeClientDeleteResponse](t)(client.BeginDelete(ctx, "rg", "ws", "cpu", armmachinelearning.UnderlyingResourceActionDelete, nil))

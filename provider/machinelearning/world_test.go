@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +58,8 @@ type world struct {
 	manager   *arm.Manager
 	owner     string
 	images    *fakeImages
+	nodes     *machinelearning.NodeScheduler
+	later     atomic.Int64 // by how many nanoseconds the clock of the nodes is ahead
 }
 
 type silent struct{}
@@ -94,13 +97,15 @@ func newWorld(t testing.TB) *world {
 		Endpoints: func(account string) (string, string) { return "https://blob/" + account, "https://dfs/" + account },
 		Drop:      func(context.Context, string) error { return nil },
 	}
+	w.nodes, err = machinelearning.OpenNodes(w.store, 100, func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) })
+	check(err)
 	types := append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
 		accounts.Accounts(), storage.Services(), accounts.Containers(), keyvault.Vaults(), insights.Components(), operationalinsights.Workspaces(),
 		// What a workspace needs of a registry: to be there, to have its name alone, to say whether its admin user is enabled, and to
 		// take builds.
 		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true, Actions: w.images.actions()}),
-	}, machinelearning.Deps{Sealer: sealer, DiscoveryURL: "https://discovery", Registries: w.images, Read: w.images.read, List: w.images.list, Open: w.images.open}.Types()...)
+	}, machinelearning.Deps{Sealer: sealer, Nodes: w.nodes, DiscoveryURL: "https://discovery", Registries: w.images, Read: w.images.read, List: w.images.list, Open: w.images.open}.Types()...)
 	w.manager = arm.New(arm.Config{
 		Store: w.store, Guard: &guard.Guard{Access: live, Audit: silent{}, Clock: time.Now}, Authenticator: w, Identities: w.directory,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,
