@@ -66,7 +66,7 @@ func runError(run *document.Object) error {
 func (r *registryRun) finish() (*document.Object, error) {
 	for step := 0; ; step++ {
 		var run *document.Object
-		err := r.patiently(func() (err error) {
+		err := r.call.patiently(func() (err error) {
 			run, err = r.get()
 			return err
 		})
@@ -90,7 +90,7 @@ func (r *registryRun) follow() error {
 	ended := false
 	for idle := 0; ; {
 		var complete, moved bool
-		err := r.patiently(func() (err error) {
+		err := r.call.patiently(func() (err error) {
 			complete, moved, err = r.look()
 			return err
 		})
@@ -110,7 +110,7 @@ func (r *registryRun) follow() error {
 		}
 		if !ended && idle > 0 && idle%statusEvery == 0 {
 			var run *document.Object
-			if err := r.patiently(func() (err error) {
+			if err := r.call.patiently(func() (err error) {
 				run, err = r.get()
 				return err
 			}); err != nil {
@@ -130,16 +130,16 @@ func (r *registryRun) follow() error {
 const awayTries = 30
 
 // patiently repeats a request while nothing answers, as when the server is started anew.
-func (r *registryRun) patiently(ask func() error) error {
+func (c *Call) patiently(ask func() error) error {
 	for try := 0; ; try++ {
 		err := ask()
 		if err == nil || !away(err) || try == awayTries {
 			return err
 		}
 		if try == 0 {
-			r.call.Warn("the server does not answer; the run goes on with it, and so does this command when it is back")
+			c.Warn("the server does not answer; what was begun goes on with it, and so does this command when it is back")
 		}
-		if err := r.call.client.Pause(r.call.ctx, min(wire.Backoff(try), 2*time.Second)); err != nil {
+		if err := c.client.Pause(c.ctx, min(wire.Backoff(try), 2*time.Second)); err != nil {
 			return err
 		}
 	}

@@ -3,9 +3,7 @@ package cli
 import (
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/alvara-ml/alvara/cli/document"
 )
@@ -99,7 +97,7 @@ type environmentCreate struct {
 	File           string `short:"f" type:"existingfile" help:"environment.yaml; flags win over it."`
 	Image          string `short:"i" help:"The image."`
 	CondaFile      string `name:"conda-file" short:"c" type:"existingfile" help:"Conda file whose packages come on top of the image."`
-	BuildContext   string `name:"build-context" short:"b" placeholder:"URL" help:"Folder of the Dockerfile, in a storage container."`
+	BuildContext   string `name:"build-context" short:"b" placeholder:"FOLDER" help:"Folder of the Dockerfile, on this machine or the URL of one in a storage container."`
 	DockerfilePath string `name:"dockerfile-path" help:"The Dockerfile in that folder."`
 	Description    string `short:"d" help:"What the environment is for."`
 	inWorkspace
@@ -107,11 +105,11 @@ type environmentCreate struct {
 }
 
 func (e *environmentCreate) Run(c *Call) error {
-	properties, err := e.read()
+	base, err := e.inWorkspace.path(c)
 	if err != nil {
 		return err
 	}
-	base, err := e.inWorkspace.path(c)
+	properties, err := e.read(&workspaceAssets{uploader: uploader{call: c, workspace: base}})
 	if err != nil {
 		return err
 	}
@@ -130,15 +128,13 @@ func (e *environmentCreate) Run(c *Call) error {
 	return c.PrintColumns(environmentDocument(made), environmentColumns)
 }
 
-var remote = regexp.MustCompile(`^[a-z]+://`)
-
-// read gives the properties of the version: the file's, with the flags over them.
-func (e *environmentCreate) read() (*document.Object, error) {
+// read gives the properties of the version: the file's, with the flags over them. A Dockerfile's folder on this machine is uploaded.
+func (e *environmentCreate) read(assets assetsOf) (*document.Object, error) {
 	given, folder := document.New(), "."
 	if e.File != "" {
 		var err error
 		folder = filepath.Dir(e.File)
-		if given, err = readFile(e.File, "name", "version", "image", "conda_file", "build", "description", "tags", "os_type", "inference_config", "registry_identity"); err != nil {
+		if given, err = readFile(e.File, append([]string{"name", "version"}, environmentFields...)...); err != nil {
 			return nil, err
 		}
 	}
@@ -150,58 +146,30 @@ func (e *environmentCreate) read() (*document.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if tags == nil {
-		tags = given.Object("tags")
+	if tags != nil {
+		given.Set("tags", tags)
 	}
-	properties := document.New().SetIf("image", first(e.Image, given.Text("image"))).SetIf("description", first(e.Description, given.Text("description"))).
-		SetIf("osType", given.Text("os_type")).SetIf("tags", tags)
-	conda, err := e.conda(given, folder)
-	if err != nil {
-		return nil, err
+	given.SetIf("image", e.Image).SetIf("description", e.Description)
+	if e.CondaFile != "" {
+		file, err := filepath.Abs(e.CondaFile)
+		if err != nil {
+			return nil, err
+		}
+		given.Set("conda_file", file)
 	}
-	properties.SetIf("condaFile", conda)
+	if e.BuildContext != "" {
+		context := e.BuildContext
+		if localPath(context) {
+			if context, err = filepath.Abs(context); err != nil {
+				return nil, err
+			}
+		}
+		given.Set("build", document.New("path", context).SetIf("dockerfile_path", given.Text("build", "dockerfile_path")))
+	}
 	if build := given.Object("build"); build != nil {
-		if err := knownFields("build", build, "path", "dockerfile_path"); err != nil {
-			return nil, err
-		}
+		build.SetIf("dockerfile_path", e.DockerfilePath)
 	}
-	if context := first(e.BuildContext, given.Text("build", "path")); context != "" {
-		if !remote.MatchString(context) {
-			return nil, usagef("the folder %s of the Dockerfile is on this machine; put it into a storage container, as with `alvara storage blob upload-batch`, and give its URL", context)
-		}
-		properties.Set("build", document.New("contextUri", context).SetIf("dockerfilePath", first(e.DockerfilePath, given.Text("build", "dockerfile_path"))))
-	}
-	if who := given.Object("registry_identity"); who != nil {
-		if err := knownFields("registry_identity", who, "resource_id", "client_id"); err != nil {
-			return nil, err
-		}
-		properties.Set("registryIdentity", document.New("resourceId", who.Text("resource_id"), "clientId", who.Text("client_id")))
-	}
-	if inference := given.Object("inference_config"); inference != nil {
-		routes := document.New()
-		for _, name := range inference.Keys() {
-			routes.Set(camel(name), inference.Get(name))
-		}
-		properties.Set("inferenceConfig", routes)
-	}
-	return properties, nil
-}
-
-// conda gives the text of the conda file: a file beside the environment's, or what stands in it.
-func (e *environmentCreate) conda(given *document.Object, folder string) (string, error) {
-	file := e.CondaFile
-	if inline := given.Object("conda_file"); inline != nil && file == "" {
-		text, err := document.EncodeYAML(inline)
-		return string(text), err
-	}
-	if named := given.Text("conda_file"); named != "" && file == "" {
-		file = filepath.Join(folder, named)
-	}
-	if file == "" {
-		return "", nil
-	}
-	text, err := os.ReadFile(file)
-	return string(text), err
+	return environmentProperties("the environment", given, folder, assets)
 }
 
 type environmentShow struct{ environmentName }

@@ -250,33 +250,6 @@ func applyUpdate(properties *document.Object, given *spec.FeatureSet) {
 	}
 }
 
-// setTree builds the YAML form from PATH=VALUE pairs; values read as YAML scalars do.
-func setTree(pairs []string) (*document.Object, error) {
-	root := document.New()
-	for _, pair := range pairs {
-		at, text, ok := strings.Cut(pair, "=")
-		if !ok || at == "" {
-			return nil, usagef("--set: %q is not of the form PATH=VALUE", pair)
-		}
-		value, err := document.DecodeYAML([]byte("value: " + text))
-		if err != nil {
-			return nil, usagef("--set %s: the value cannot be read: %v", at, err)
-		}
-		keys := strings.Split(at, ".")
-		object := root
-		for _, key := range keys[:len(keys)-1] {
-			next := object.Object(key)
-			if next == nil {
-				next = document.New()
-				object.Set(key, next)
-			}
-			object = next
-		}
-		object.Set(keys[len(keys)-1], value.Get("value"))
-	}
-	return root, nil
-}
-
 type featureSetArchive struct{ assetFlags }
 
 func (f *featureSetArchive) Run(c *Call) error { return c.archive(f.assetFlags, featureSets, true) }

@@ -1,37 +1,26 @@
 package cli
 
 import (
-	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/alvara-ml/alvara/cli/document"
-	"github.com/alvara-ml/alvara/cli/wire"
 )
 
-const jobColumns = "[].{Name:name, Status:status, DisplayName:display_name, Created:creation_context.created_at}"
+const jobColumns = "[].{Name:name, Type:type, Status:status, Experiment:experiment_name, DisplayName:display_name, Created:creation_context.created_at}"
 
 type jobGroup struct {
-	Show   jobShow   `cmd:"" help:"Show a job." example:"alvara ml job show -n 5e1c2f0e --feature-store fs -g rg1 --query status -o tsv"`
-	List   jobList   `cmd:"" help:"List jobs." example:"alvara ml job list --feature-store fs -g rg1 -o table"`
-	Stream jobStream `cmd:"" help:"Show a job's log until it ends; the exit code is 1 when it fails." example:"alvara ml job stream -n 5e1c2f0e --feature-store fs -g rg1"`
-	Cancel jobCancel `cmd:"" help:"Cancel a job." example:"alvara ml job cancel -n 5e1c2f0e --feature-store fs -g rg1"`
-}
-
-// jobDocument is a job as az prints it, with what this server adds: the window, the identity and the error.
-func jobDocument(job *document.Object) *document.Object {
-	p := job.Object("properties")
-	out := document.New("name", job.Get("name"), "status", p.Get("status"), "type", p.Get("jobType"), "display_name", p.Get("displayName"),
-		"description", p.Get("description"))
-	for _, key := range p.Keys() {
-		switch key {
-		case "status", "jobType", "displayName", "description", "tags", "properties":
-		default:
-			out.Set(snake(key), p.Get(key))
-		}
-	}
-	return out.Set("tags", p.Get("tags")).Set("properties", p.Get("properties")).Set("id", job.Get("id")).Set("creation_context", creation(job))
+	Create   jobCreate   `cmd:"" help:"Submit a job: a command, or a pipeline of them. Folders of this machine that it names are uploaded." example:"alvara ml job create -f job.yml -w ws -g rg1 ;; alvara ml job create -f job.yml -w ws -g rg1 --set inputs.epochs=5 compute=azureml:cpu --stream --query status -o tsv"`
+	Show     jobShow     `cmd:"" help:"Show a job." example:"alvara ml job show -n 5e1c2f0e -w ws -g rg1 --query status -o tsv ;; alvara ml job show -n 5e1c2f0e --feature-store fs -g rg1"`
+	List     jobList     `cmd:"" help:"List jobs, the newest first." example:"alvara ml job list -w ws -g rg1 -o table ;; alvara ml job list -w ws -g rg1 --status Failed --max-results 5"`
+	Stream   jobStream   `cmd:"" help:"Show a job's log until it ends; the exit code is 0 when it has completed and 1 otherwise." example:"alvara ml job stream -n 5e1c2f0e -w ws -g rg1"`
+	Metrics  jobMetrics  `cmd:"" help:"Show what a job has measured of itself." example:"alvara ml job metrics -n 5e1c2f0e -w ws -g rg1 -o table"`
+	Download jobDownload `cmd:"" help:"Download what a job has left: its artifacts and log, or an output." example:"alvara ml job download -n 5e1c2f0e -w ws -g rg1 --download-path ./out ;; alvara ml job download -n 5e1c2f0e -w ws -g rg1 --output-name model"`
+	Cancel   jobCancel   `cmd:"" help:"Cancel a job." example:"alvara ml job cancel -n 5e1c2f0e -w ws -g rg1"`
+	Retry    jobRetry    `cmd:"" help:"Submit a job that has ended once more, as another job." example:"alvara ml job retry -n 5e1c2f0e -w ws -g rg1 --query name -o tsv"`
+	Update   jobUpdate   `cmd:"" help:"Change a job's display name, description or tags." example:"alvara ml job update -n 5e1c2f0e -w ws -g rg1 --set tags.stage=accepted ;; alvara ml job update -n 5e1c2f0e -w ws -g rg1 --tags stage=accepted"`
+	Archive  jobArchive  `cmd:"" help:"Hide a job from lists." example:"alvara ml job archive -n 5e1c2f0e -w ws -g rg1"`
+	Restore  jobRestore  `cmd:"" help:"Bring an archived job back." example:"alvara ml job restore -n 5e1c2f0e -w ws -g rg1"`
 }
 
 // snake turns displayName into display_name.
@@ -47,30 +36,6 @@ func snake(key string) string {
 		out = append(out, r)
 	}
 	return string(out)
-}
-
-func jobEnded(status string) bool {
-	switch status {
-	case "Completed", "Failed", "Canceled":
-		return true
-	}
-	return false
-}
-
-// jobError is why a job that ended did not complete; nil when it did.
-func jobError(job *document.Object) error {
-	status := job.Text("properties", "status")
-	if status == "Completed" {
-		return nil
-	}
-	name := job.Text("name")
-	if inner := job.Object("properties", "error"); inner != nil {
-		failed := wire.FromDocument(inner)
-		failed.Message = fmt.Sprintf("the job %s ended as %s: %s", name, status, failed.Message)
-		return failed
-	}
-	reason := first(job.Text("properties", "properties", "error"), job.Text("properties", "error"), "`alvara ml job stream` shows its log")
-	return &wire.Error{Code: "Job" + status, Message: fmt.Sprintf("the job %s ended as %s: %s", name, status, reason)}
 }
 
 type jobName struct {
@@ -99,7 +64,9 @@ func (j *jobShow) Run(c *Call) error {
 
 type jobList struct {
 	storeFlags
-	MaxResults int `name:"max-results" help:"At most this many."`
+	Status     string `help:"Only jobs in this state, such as Running, Completed or Failed."`
+	MaxResults int    `name:"max-results" short:"r" help:"At most this many."`
+	viewFlags
 }
 
 func (j *jobList) Run(c *Call) error {
@@ -107,94 +74,26 @@ func (j *jobList) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	found, err := c.armList(store+"/jobs", machineLearnAPI, nil)
+	request, err := c.armRequest(http.MethodGet, store+"/jobs", machineLearnAPI, nil)
 	if err != nil {
 		return err
 	}
+	request.Query.Set("listViewType", j.viewType())
 	out := []*document.Object{}
-	for _, job := range slices.Backward(found) { // the newest first
-		if j.MaxResults == 0 || len(out) < j.MaxResults {
-			out = append(out, jobDocument(job))
+	err = c.client.Pages(c.ctx, request, func(page []*document.Object) bool {
+		for _, job := range page {
+			if j.Status == "" || strings.EqualFold(j.Status, job.Text("properties", "status")) {
+				out = append(out, jobDocument(job))
+			}
 		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	newestFirst(out)
+	if j.MaxResults > 0 && len(out) > j.MaxResults {
+		out = out[:j.MaxResults]
 	}
 	return c.PrintColumns(out, jobColumns)
-}
-
-// nextOffset is the header in which the server says from where to go on reading a log.
-const nextOffset = "x-alvara-next-offset"
-
-type jobStream struct{ jobName }
-
-func (j *jobStream) Run(c *Call) error {
-	path, err := j.path(c)
-	if err != nil {
-		return err
-	}
-	offset := int64(0)
-	idle := 0
-	for {
-		// The status is read before the log: when it is a final one, the log that follows is whole.
-		job, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
-		if err != nil {
-			return err
-		}
-		ended := jobEnded(job.Text("properties", "status"))
-		moved, err := j.copyLog(c, path, &offset)
-		if err != nil {
-			return err
-		}
-		if ended {
-			for moved {
-				if moved, err = j.copyLog(c, path, &offset); err != nil {
-					return err
-				}
-			}
-			return jobError(job)
-		}
-		idle++
-		if moved {
-			idle = 0
-		}
-		if err := c.client.Pause(c.ctx, wire.Backoff(idle)); err != nil {
-			return err
-		}
-	}
-}
-
-// copyLog writes what the log has from the offset on, and tells whether there was something.
-func (j *jobStream) copyLog(c *Call, path string, offset *int64) (bool, error) {
-	request, err := c.armRequest(http.MethodGet, path+"/logs", machineLearnAPI, nil)
-	if err != nil {
-		return false, err
-	}
-	request.Query.Set("offset", strconv.FormatInt(*offset, 10))
-	request.Header = http.Header{"Accept": {"text/plain"}}
-	response, err := c.client.Do(c.ctx, request)
-	if missing(err) {
-		return false, nil // the job has not written a line yet
-	}
-	if err != nil {
-		return false, err
-	}
-	if _, err := c.Program.Stdout.Write(response.Body); err != nil {
-		return false, err
-	}
-	next, err := strconv.ParseInt(response.Header.Get(nextOffset), 10, 64)
-	if err != nil {
-		next = *offset + int64(len(response.Body))
-	}
-	moved := next > *offset
-	*offset = max(next, *offset)
-	return moved, nil
-}
-
-type jobCancel struct{ jobName }
-
-func (j *jobCancel) Run(c *Call) error {
-	path, err := j.path(c)
-	if err != nil {
-		return err
-	}
-	_, err = c.armFinish(http.MethodPost, path+"/cancel", machineLearnAPI, nil, "Cancelling job "+j.Name, false)
-	return err
 }

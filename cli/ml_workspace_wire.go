@@ -12,6 +12,15 @@ import (
 
 // readFile reads a YAML file in which only the known fields may stand. "$schema" always may.
 func readFile(file string, known ...string) (*document.Object, error) {
+	given, err := readYAML(file)
+	if err != nil {
+		return nil, err
+	}
+	return given, knownFields(filepath.Base(file), given, known...)
+}
+
+// readYAML reads a YAML file whose top is a mapping.
+func readYAML(file string) (*document.Object, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -20,7 +29,7 @@ func readFile(file string, known ...string) (*document.Object, error) {
 	if err != nil {
 		return nil, usagef("%s: %v", filepath.Base(file), err)
 	}
-	return given, knownFields(filepath.Base(file), given, known...)
+	return given, nil
 }
 
 // knownFields refuses by name what nobody would heed.

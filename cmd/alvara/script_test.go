@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	as NAME           go on as another signed-in user
 //	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
 //	image push|pull  an image, as crane does, with the sign-in that docker's configuration has
+//	cure ID ARGS…     run the commands that `alvara doctor ARGS…` prints for the finding ID, as they stand there
 //	shell DIR        write the context of a base image with this machine's shell into a folder
 //
 // The condition [sandbox] holds where images whose Dockerfile has a RUN can be built.
@@ -80,6 +81,7 @@ func TestCommands(t *testing.T) {
 			"shell": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(exampleimage.Shell(ts.MkAbs(args[0])))
 			},
+			"cure": runCure,
 			"as": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("ALVARA_CONFIG_DIR", filepath.Join(ts.Getenv("WORK"), "."+args[0]))
 			},
@@ -114,4 +116,26 @@ func runScript(ts *testscript.TestScript, name string, args []string) int {
 // TestProgram runs the program itself: the server as a process, signals, the environment that it prints.
 func TestProgram(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/program"})
+}
+
+// runCure has a shell run the lines that the doctor prints below a finding: what somebody would paste.
+func runCure(ts *testscript.TestScript, _ bool, args []string) {
+	var out strings.Builder
+	p := program(strings.NewReader(""), &out, ts.Stderr(), ts.Getenv)
+	p.Run(context.Background(), append([]string{"doctor"}, args[1:]...)) // its exit code tells of other findings too
+	printed := 0
+	for _, finding := range strings.Split(out.String(), "\n\n") {
+		if _, name, _ := strings.Cut(finding, " "); !strings.HasPrefix(name, args[0]+": ") {
+			continue
+		}
+		for _, line := range strings.Split(finding, "\n") {
+			if line = strings.TrimPrefix(line, "    "); strings.HasPrefix(line, "alvara ") {
+				printed++
+				ts.Check(ts.Exec("sh", "-c", line))
+			}
+		}
+	}
+	if printed == 0 {
+		ts.Fatalf("the doctor prints no command for %s:\n%s", args[0], &out)
+	}
 }

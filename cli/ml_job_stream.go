@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/alvara-ml/alvara/cli/document"
+	"github.com/alvara-ml/alvara/cli/wire"
+)
+
+// nextOffset is the header in which the server says from where to go on reading a log.
+const nextOffset = "x-alvara-next-offset"
+
+type jobStream struct{ jobName }
+
+func (j *jobStream) Run(c *Call) error {
+	job, err := j.follow(c, c.Program.Stdout)
+	if err != nil {
+		return err
+	}
+	return jobError(job)
+}
+
+// follow copies the job's log to out until the job has ended, and gives it. A command that is stopped leaves the job going on, and so does
+// a server that is started anew.
+func (j *jobStream) follow(c *Call, out io.Writer) (*document.Object, error) {
+	path, err := j.path(c)
+	if err != nil {
+		return nil, err
+	}
+	job, err := followLog(c, path, out)
+	switch {
+	case err == nil:
+		c.Warn("the job %s ended as %s", j.Name, job.Text("properties", "status"))
+	case c.ctx.Err() != nil:
+		where := fmt.Sprintf("-n %s -w %s -g %s", j.Name, j.FeatureStore, j.ResourceGroup)
+		c.Warn("the job %s goes on; `alvara ml job stream %s` shows its log again, `alvara ml job cancel %s` ends it", j.Name, where, where)
+	}
+	return job, err
+}
+
+func followLog(c *Call, path string, out io.Writer) (*document.Object, error) {
+	log := jobLog{call: c, path: path, out: out}
+	for idle := 0; ; idle++ {
+		// The status is read before the log: when it is a final one, the log that follows is whole.
+		var job *document.Object
+		var moved bool
+		err := c.patiently(func() (err error) {
+			job, err = c.arm(http.MethodGet, path, machineLearnAPI, nil)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for more := true; more; {
+			if err := c.patiently(func() (err error) {
+				more, err = log.copy()
+				return err
+			}); err != nil {
+				return nil, err
+			}
+			moved = moved || more
+			more = more && jobEnded(job.Text("properties", "status"))
+		}
+		if jobEnded(job.Text("properties", "status")) {
+			return job, nil
+		}
+		if moved {
+			idle = 0
+		}
+		if err := c.client.Pause(c.ctx, wire.Backoff(idle)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// jobLog is a job's log, and how much of it has been shown.
+type jobLog struct {
+	call   *Call
+	path   string // of the job
+	out    io.Writer
+	offset int64
+}
+
+// copy writes what the log has got, and tells whether there was something.
+func (l *jobLog) copy() (bool, error) {
+	request, err := l.call.armRequest(http.MethodGet, l.path+"/logs", machineLearnAPI, nil)
+	if err != nil {
+		return false, err
+	}
+	request.Query.Set("offset", strconv.FormatInt(l.offset, 10))
+	request.Header = http.Header{"Accept": {"text/plain"}}
+	response, err := l.call.client.Do(l.call.ctx, request)
+	if missing(err) {
+		return false, nil // the job has not written a line yet
+	}
+	if err != nil {
+		return false, err
+	}
+	if _, err := l.out.Write(response.Body); err != nil {
+		return false, err
+	}
+	next, err := strconv.ParseInt(response.Header.Get(nextOffset), 10, 64)
+	if err != nil {
+		next = l.offset + int64(len(response.Body))
+	}
+	moved := next > l.offset
+	l.offset = max(next, l.offset)
+	return moved, nil
+}
+
+func jobEnded(status string) bool {
+	switch status {
+	case "Completed", "Failed", "Canceled":
+		return true
+	}
+	return false
+}
+
+// jobError is why a job that ended did not complete; nil when it did.
+func jobError(job *document.Object) error {
+	status := job.Text("properties", "status")
+	if status == "Completed" {
+		return nil
+	}
+	name := job.Text("name")
+	if inner := job.Object("properties", "error"); inner != nil {
+		failed := wire.FromDocument(inner)
+		failed.Message = fmt.Sprintf("the job %s ended as %s: %s", name, status, strings.TrimSpace(failed.Message))
+		return failed
+	}
+	reason := first(job.Text("properties", "properties", "error"), job.Text("properties", "error"), "`alvara ml job stream` shows its log")
+	return &wire.Error{Code: "Job" + status, Message: fmt.Sprintf("the job %s ended as %s: %s", name, status, reason)}
+}
