@@ -63,6 +63,8 @@ func (r *Registries) Denied(host, repository string, push bool, said string) err
 func (r *Registries) denied(host, repository string, what doing, said string) string {
 	c, known := r.Credentials[host]
 	switch {
+	case !known && r.Who != "":
+		return fmt.Sprintf("The registry %s does not let everybody %s %s, and %s has no credential for it: it needs an identity that has %s there, and tokens of identities go to registries of this server and to trusted ones alone (serve --trust-registry). The registry says: %s", host, what.verb, repository, r.Who, what.role, said)
 	case !known:
 		return fmt.Sprintf("The registry %s does not let everybody %s %s, and the build has no credential for it. Give the build an identity for the host (--credential HOST=IDENTITY) that has %s there. The registry says: %s", host, what.verb, repository, what.role, said)
 	case c.Identity == "":
@@ -71,8 +73,12 @@ func (r *Registries) denied(host, repository string, what doing, said string) st
 	if strings.Contains(said, "role assignment create") { // the registry says what cures it
 		return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). The registry says: %s", r.who(host), what.role, host, repository, said)
 	}
-	return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). Grant it: alvara role assignment create --assignee %s --role %s --scope <id of the registry>. The registry says: %s",
-		r.who(host), what.role, host, repository, r.who(host), what.role, said)
+	scope := "<id of the registry>"
+	if id, known := r.Scopes[host]; known {
+		scope = id.String()
+	}
+	return fmt.Sprintf("The identity %s lacks %s on the registry %s (repository %s). Grant it: alvara role assignment create --assignee %s --role %s --scope %s. The registry says: %s",
+		r.who(host), what.role, host, repository, r.who(host), what.role, scope, said)
 }
 
 // said is the registry's own message.

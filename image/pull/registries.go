@@ -45,6 +45,9 @@ type Registries struct {
 	// Own hosts check what an identity may read and hold no layer under a digest that is not its own; tokens of identities
 	// go to them and to Trusted ones alone.
 	Own, Trusted []string
+	// Scopes are the resource ids of Own hosts, as far as they are known, and Who is who asks, "the build" when empty: for messages.
+	Scopes map[string]resource.ID
+	Who    string
 	// Token gives an identity's access token for the registries' audience.
 	Token func(ctx context.Context, identity string) (string, error)
 	Store *layer.Store
