@@ -21,6 +21,11 @@ func nobody(compute *arm.Resource[Compute]) bool {
 	return !compute.Properties.IsAttachedCompute && (compute.Identity == nil || (!compute.Identity.HasSystem() && len(compute.Identity.UserAssigned) == 0))
 }
 
+// giveIdentity is the command that gives a compute a system-assigned identity, with which it is granted AcrPull.
+func (e *examination) giveIdentity(compute *arm.Resource[Compute]) string {
+	return e.onWorkspace("ml", "computetarget", "amlcompute", "identity", "assign", "--name", compute.Name, "--identities", "[system]")
+}
+
 // carried is an identity that a resource carries.
 type carried struct {
 	principal string
@@ -81,7 +86,7 @@ func checkComputeIdentities(ctx context.Context, e *examination) error {
 			default:
 				f.Message = fmt.Sprintf("The only identity of the compute %s, '%s', does not exist any more.", compute.Name, id)
 				f.Why += " With a system-assigned identity it is granted AcrPull on the workspace's registry at once."
-				f.Cure = change("assign", "[system]")
+				f.Cure = []string{e.giveIdentity(compute)}
 			}
 			e.add(f)
 		}
@@ -141,7 +146,7 @@ func checkComputesWithoutIdentity(ctx context.Context, e *examination) error {
 			ID: "ComputeWithoutIdentity", Level: levelInfo, What: compute.ID.String(),
 			Message: fmt.Sprintf("The compute %s has no identity.", compute.Name),
 			Why:     "Its jobs run as nobody: they read and write no data by URI, and their images are pulled with the password of the admin user of the workspace's registry, while that is on. An identity needs no password.",
-			Cure:    []string{e.onWorkspace("ml", "computetarget", "amlcompute", "identity", "assign", "--name", compute.Name, "--identities", "[system]")}, Manual: true,
+			Cure:    []string{e.giveIdentity(compute)}, Manual: true,
 		}
 		if len(private) > 0 {
 			f.Level, f.Manual = levelWarning, false

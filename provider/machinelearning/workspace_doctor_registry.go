@@ -52,13 +52,19 @@ func checkAdminUser(ctx context.Context, e *examination) error {
 		f.Cure = turn("false")
 	case on:
 		f.ID, f.Level = "AdminUserNeeded", levelInfo
-		f.Message = fmt.Sprintf("The admin user of the registry %s is on, because it is needed by %s.", e.registry.Name(), strings.Join(needed, ", "))
+		f.Message = fmt.Sprintf("The admin user of the registry %s is on, because it is needed by %s.", e.registry.Name(), inWords(needed))
 		f.Why = "Whoever has its password pulls and pushes, whatever their roles. It can be turned off when what needs it has an identity, or is gone."
 	case len(needed) > 0:
 		f.ID, f.Level = "AdminUserDisabled", levelError
-		f.Message = fmt.Sprintf("The admin user of the registry %s is off, and it is needed by %s.", e.registry.Name(), strings.Join(needed, ", "))
+		f.Message = fmt.Sprintf("The admin user of the registry %s is off, and it is needed by %s.", e.registry.Name(), inWords(needed))
 		f.Why = "They pull with its password and with nothing else, and are refused."
-		f.Cure, f.Manual = turn("true"), true // an identity is the better cure, where one can be had
+		for _, one := range needed {
+			if one.instead == "" {
+				f.Cure, f.Manual = turn("true"), true // a password is turned on by nobody but somebody
+				break
+			}
+			f.Cure = append(f.Cure, one.instead)
+		}
 	default:
 		return nil
 	}
@@ -66,16 +72,30 @@ func checkAdminUser(ctx context.Context, e *examination) error {
 	return nil
 }
 
-// needAdminUser names what pulls with the password of the registry's admin user.
-func (e *examination) needAdminUser(ctx context.Context) ([]string, error) {
-	var out []string
+// passwordUse is something that pulls with the password of the registry's admin user.
+type passwordUse struct {
+	name    string // in words
+	instead string // the command that gives it an identity; "" when it can have none
+}
+
+func inWords(uses []passwordUse) string {
+	names := make([]string, len(uses))
+	for i, use := range uses {
+		names[i] = use.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// needAdminUser gives what pulls with the password of the registry's admin user.
+func (e *examination) needAdminUser(ctx context.Context) ([]passwordUse, error) {
+	var out []passwordUse
 	computes, err := e.computes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, compute := range computes {
 		if nobody(compute) {
-			out = append(out, "the compute "+compute.Name+", which has no identity")
+			out = append(out, passwordUse{"the compute " + compute.Name + ", which has no identity", e.giveIdentity(compute)})
 		}
 	}
 	return out, nil

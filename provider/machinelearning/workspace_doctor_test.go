@@ -108,9 +108,9 @@ func TestDoctorOnTheAdminUserThatIsNeeded(t *testing.T) {
 	w := newWorld(t)
 	w.withRegistry()
 	w.must("PUT", ws+"/computes/cpu", clusterBody(nil, nil))
-	f := w.one("AdminUserDisabled", "error", registries+"byo", "the compute cpu, which has no identity", "alvara acr update -n byo -g rg --admin-enabled true")
-	if f.get("manual") != true {
-		t.Errorf("a password is turned on by itself: %v", f.Body)
+	f := w.one("AdminUserDisabled", "error", registries+"byo", "the compute cpu, which has no identity", "alvara ml computetarget amlcompute identity assign --name cpu --identities '[system]' -w ws -g rg")
+	if strings.Contains(strings.Join(f.cures(), ""), "--admin-enabled") {
+		t.Errorf("a password is turned on where an identity does: %v", f.Body)
 	}
 	w.must("PATCH", registries+"byo", object{"properties": object{"adminUserEnabled": true}})
 	w.none("AdminUserDisabled")
