@@ -49,6 +49,10 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(response.Status)
 		_, _ = w.Write(body)
+	case Stream:
+		w.Header().Set("Content-Type", body.ContentType)
+		w.WriteHeader(response.Status)
+		m.stream(w, r, call, body)
 	default:
 		writeJSON(w, response.Status, body)
 	}
@@ -56,6 +60,42 @@ func (m *Manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Text is a response body that is plain text.
 type Text []byte
+
+// Stream is a response body that is sent as Write writes it. What ends with an error is cut off, so that nobody takes it for all of it.
+type Stream struct {
+	ContentType string
+	Write       func(ctx context.Context, w io.Writer) error
+}
+
+func (m *Manager) stream(w http.ResponseWriter, r *http.Request, call *Call, body Stream) {
+	control := http.NewResponseController(w)
+	_ = control.Flush() // the caller learns at once that it will be answered
+	err := body.Write(r.Context(), flushed{w, control})
+	if err == nil {
+		return
+	}
+	if r.Context().Err() == nil {
+		m.Log.Error("an answer was cut off", "request", call.RequestID, "error", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// flushed sends each write at once.
+type flushed struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (f flushed) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	if errors.Is(err, http.ErrNotSupported) { // a caller in the process, who gets it all at the end
+		err = nil
+	}
+	return n, err
+}
 
 // guarded turns a panic into an error that the log has whole, so that a fault of ours is answered like any other.
 func (m *Manager) guarded(w http.ResponseWriter, r *http.Request, call *Call) (response *Response, err error) {

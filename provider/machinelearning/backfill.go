@@ -255,7 +255,7 @@ func newJob(call *arm.Call, r *arm.Resource[FeatureSetVersion], request backfill
 	}
 	return &arm.Resource[Job]{ID: id, Name: id.Name(), Type: jobType, SystemData: call.SystemData(nil), Properties: Job{
 		JobType: "Spark", DisplayName: display, Description: request.Description, ExperimentName: set, Status: jobQueued,
-		Identity: map[string]string{"identityType": "Managed"}, Tags: request.Tags, Properties: properties, Work: work,
+		Identity: &JobIdentity{IdentityType: managedIdentity}, Tags: request.Tags, Properties: properties, Work: work,
 	}}, nil
 }
 

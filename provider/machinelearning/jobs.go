@@ -4,75 +4,174 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"strconv"
-	"strings"
-	"time"
+	"reflect"
+	"regexp"
 
 	"github.com/alvara-ml/alvara/arm"
-	"github.com/alvara-ml/alvara/featurestore/ledger"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/store"
 )
 
-// Job is the properties of a materialization job.
-type Job struct {
-	JobType        string            `json:"jobType"` // Spark, as the original names materialization jobs
-	DisplayName    string            `json:"displayName,omitempty"`
-	Description    string            `json:"description,omitempty"`
-	ExperimentName string            `json:"experimentName,omitempty"`
-	Status         string            `json:"status"` // Queued, Running, Completed, Failed, CancelRequested, Canceled
-	Identity       map[string]string `json:"identity,omitempty"`
-	Tags           map[string]string `json:"tags,omitempty"`
-	Properties     map[string]string `json:"properties,omitempty"`
-	StartTime      *time.Time        `json:"startTime,omitempty"`
-	EndTime        *time.Time        `json:"endTime,omitempty"`
-	Error          *JobError         `json:"error,omitempty"`
-	IsArchived     bool              `json:"isArchived"`
-	Work           *Work             `json:"work,omitempty"` // never shown
-}
+var jobName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$`)
 
-// JobError is why a job failed.
-type JobError struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-// Work is what a job is to do.
-type Work struct {
-	Version     resource.ID   `json:"version"`
-	Window      ledger.Window `json:"window"`
-	Offline     bool          `json:"offline"`
-	Online      bool          `json:"online"`
-	MemoryLimit int64         `json:"memoryLimit,omitempty"` // bytes; 0 is the server's default
-	Submitter   string        `json:"submitter"`             // object id
-}
-
-// The states of a job.
-const (
-	jobQueued          = "Queued"
-	jobRunning         = "Running"
-	jobCompleted       = "Completed"
-	jobFailed          = "Failed"
-	jobCancelRequested = "CancelRequested"
-	jobCanceled        = "Canceled"
-)
-
-func (j Job) ended() bool {
-	return j.Status == jobCompleted || j.Status == jobFailed || j.Status == jobCanceled
-}
-
-// Jobs declares jobs. Backfills make them; nobody writes one directly.
+// Jobs declares jobs. They are submitted to workspaces of the kind Default; those of feature stores are made by backfills. A job that
+// runs is cancelled when it is deleted.
 func (d Deps) Jobs() arm.Type {
 	return arm.Define(arm.Spec[Job]{
-		Type: jobType, APIVersions: apiVersions, ReadOnly: true,
-		Listed:  jobsListed,
-		Deleted: func(_ context.Context, r *arm.Resource[Job]) error { d.Cancel(r.ID); return nil },
-		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) { r.Properties.Work = nil },
+		Type: jobType, APIVersions: apiVersions, Strict: true,
+		Name: jobName, NameRule: assetNameRule,
+		Linked:   d.linkedOfJob,
+		Validate: d.validateJob,
+		Commit:   d.beginJob,
+		Deleting: deletingJob,
+		Listed:   jobsListed,
+		Deleted:  d.forgetJob,
+		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) {
+			r.Properties.Work, r.Properties.Run, r.Properties.Parts = nil, nil, nil
+		},
 		Actions: []arm.Action[Job]{
 			{Name: "cancel", Permission: string(jobType) + "/cancel/action", Run: d.cancelJob},
+			{Name: "retry", Permission: string(jobType) + "/write", Run: d.retryJob},
 			{Name: "logs", Method: "GET", Permission: string(jobType) + "/read", Run: d.jobLog},
+			{Name: "metrics", Method: "GET", Permission: string(jobType) + "/read", Run: d.jobMetrics},
+			{Name: "artifacts", Method: "GET", Permission: string(jobType) + "/read", Run: d.jobArtifacts},
 		},
 	})
+}
+
+// linkedOfJob: whoever submits a job must be allowed to see what it names.
+func (d Deps) linkedOfJob(ctx context.Context, change *arm.Change[Job]) ([]arm.Requirement, error) {
+	if change.Prev != nil {
+		return nil, nil
+	}
+	kind, err := d.kindOfJob(change.Next.Properties.JobType)
+	if err != nil || kind.linked == nil {
+		return nil, err
+	}
+	return kind.linked(ctx, change)
+}
+
+func (d Deps) validateJob(ctx context.Context, change *arm.Change[Job]) error {
+	if change.Prev != nil {
+		return keepJob(change)
+	}
+	workspace, err := workspaceOf(ctx, change.Call, change.Next.ID.Parent())
+	if err != nil {
+		return err
+	}
+	if isStore(workspace, nil) {
+		return resource.Errorf(resource.Unsupported, "JobsNotSupported", "%s is a feature store, whose jobs are made by backfills; submit the job to a workspace of the kind %s", workspace.Name, DefaultKind)
+	}
+	p := &change.Next.Properties
+	kind, err := d.kindOfJob(p.JobType)
+	if err != nil {
+		return err
+	}
+	if len(p.NotificationSetting) > 0 && string(p.NotificationSetting) != "null" {
+		return resource.Errorf(resource.Unsupported, "NotSupported", "properties.notificationSetting: nobody is sent messages; leave the field out, and follow the job instead").At("properties.notificationSetting")
+	}
+	p.JobType, p.Status, p.StartTime, p.EndTime, p.Error, p.Services = kind.name, jobNotStarted, nil, nil, nil, nil
+	p.Work, p.Run, p.Parts = nil, nil, nil
+	if p.DisplayName == "" {
+		p.DisplayName = change.Next.Name
+	}
+	if p.ExperimentName == "" {
+		p.ExperimentName = "Default"
+	}
+	return kind.settle(ctx, change)
+}
+
+// keepJob lets an update change the words about a job, and nothing else.
+func keepJob(change *arm.Change[Job]) error {
+	next, old := change.Next.Properties, change.Prev.Properties
+	words := [4]any{next.DisplayName, next.Description, next.Tags, next.IsArchived}
+	if next.DisplayName == "" {
+		words[0] = old.DisplayName
+	}
+	if field := changedField(next, old); field != "" {
+		return resource.Conflictf("JobImmutable", "properties.%s of the job %s cannot be changed: a job stays as it was submitted, but for displayName, description, tags and isArchived. Submit a job with another name.", field, change.Next.Name).At("properties." + field)
+	}
+	if words[3] == true && !old.ended() {
+		return resource.Conflictf("JobNotEnded", "The job %s is %s; cancel it or wait until it has ended, then archive it.", change.Next.Name, old.Status).At("properties.isArchived")
+	}
+	change.Next.Properties = old
+	p := &change.Next.Properties
+	p.DisplayName, p.Description, p.IsArchived = words[0].(string), next.Description, next.IsArchived
+	p.Tags = next.Tags
+	return nil
+}
+
+// changedField names a field that the caller gives and that is not as it was; what only the server writes is not looked at, and neither
+// is what the caller leaves out.
+func changedField(next, old Job) string {
+	is := func(next, old any) bool {
+		return reflect.ValueOf(next).IsZero() || reflect.DeepEqual(asJSON(next), asJSON(old))
+	}
+	for _, field := range []struct {
+		name      string
+		next, old any
+	}{
+		{"jobType", next.JobType, old.JobType}, {"experimentName", next.ExperimentName, old.ExperimentName}, {"computeId", next.ComputeID, old.ComputeID},
+		{"componentId", next.ComponentID, old.ComponentID}, {"identity", next.Identity, old.Identity}, {"command", next.Command, old.Command}, {"codeId", next.CodeID, old.CodeID},
+		{"environmentId", next.EnvironmentID, old.EnvironmentID}, {"environmentVariables", next.EnvironmentVariables, old.EnvironmentVariables},
+		{"inputs", next.Inputs, old.Inputs}, {"outputs", next.Outputs, old.Outputs}, {"distribution", next.Distribution, old.Distribution},
+		{"limits", next.Limits, old.Limits}, {"resources", next.Resources, old.Resources}, {"jobs", next.Jobs, old.Jobs}, {"settings", next.Settings, old.Settings},
+	} {
+		if !is(field.next, field.old) {
+			return field.name
+		}
+	}
+	return ""
+}
+
+// asJSON is a value as JSON has it: absent and empty are one.
+func asJSON(value any) any {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil
+	}
+	var out any
+	if json.Unmarshal(text, &out) != nil || nothing(out) {
+		return nil
+	}
+	return out
+}
+
+// beginJob begins a new job with its document.
+func (d Deps) beginJob(ctx context.Context, change *arm.Change[Job]) ([]store.Op, error) {
+	if change.Prev != nil {
+		return nil, nil
+	}
+	kind, err := d.kindOfJob(change.Next.Properties.JobType)
+	if err != nil {
+		return nil, err
+	}
+	return kind.begin(ctx, change)
+}
+
+// deletingJob refuses to take a materialization job away that its feature set still needs to hear of.
+func deletingJob(_ context.Context, call *arm.Call, r *arm.Resource[Job]) ([]store.Op, error) {
+	if p := r.Properties; call.Target.ID.Equal(r.ID) && p.Work != nil && !p.ended() {
+		return nil, resource.Conflictf("JobNotEnded", "The job %s is materializing; cancel it first.", r.Name)
+	}
+	return nil, nil
+}
+
+// forgetJob ends what runs of a deleted job, and forgets what is kept of it.
+func (d Deps) forgetJob(ctx context.Context, r *arm.Resource[Job]) error {
+	if r.Properties.Work != nil {
+		d.Cancel(r.ID)
+		return nil
+	}
+	for _, kind := range d.jobKinds() {
+		if kind.name == r.Properties.JobType {
+			kind.cancel(r.ID)
+		}
+	}
+	if r.Properties.Run != nil {
+		return d.Runner.Forget(ctx, r.ID, *r.Properties.Run)
+	}
+	return nil
 }
 
 func (d Deps) cancelJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job]) (any, error) {
@@ -86,7 +185,11 @@ func (d Deps) cancelJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job
 	if err != nil {
 		return nil, err
 	}
-	d.Cancel(r.ID)
+	if r.Properties.Work != nil {
+		d.Cancel(r.ID)
+	} else if kind, err := d.kindOfJob(r.Properties.JobType); err == nil {
+		kind.cancel(r.ID)
+	}
 	// Clients' pollers want a place to ask: the job itself.
 	location := call.BaseURL + r.ID.String() + "?api-version=" + url.QueryEscape(call.QueryValue("api-version"))
 	return &arm.Response{Status: 202, Header: map[string]string{"Location": location, "Retry-After": "0"}}, nil
@@ -127,111 +230,4 @@ func readJob(ctx context.Context, st store.Store, id resource.ID) (*arm.Resource
 	}
 	r.ETag = doc.ETag
 	return r, nil
-}
-
-// jobLog gives a job's log from ?offset=; the header x-alvara-next-offset says where to go on.
-func (d Deps) jobLog(ctx context.Context, call *arm.Call, r *arm.Resource[Job]) (any, error) {
-	offset := int64(0)
-	if text := call.QueryValue("offset"); text != "" {
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 0 {
-			return nil, resource.Invalidf("InvalidParameter", "offset is %q; a number from 0 was expected", text).At("offset")
-		}
-		offset = n
-	}
-	text, next, err := d.Log(ctx, r.ID, offset)
-	if err != nil {
-		return nil, err
-	}
-	return &arm.Response{Status: 200, Body: arm.Text(text), Header: map[string]string{
-		"x-alvara-next-offset": strconv.FormatInt(next, 10), "x-alvara-job-status": r.Properties.Status,
-	}}, nil
-}
-
-// ledgers are the data intervals of a feature set version, for both stores. Revision is the document's ETag.
-type ledgers struct {
-	Offline  ledger.Ledger `json:"offline"`
-	Online   ledger.Ledger `json:"online"`
-	Revision string        `json:"-"`
-}
-
-const ledgerKind = "featurestore/ledgers"
-
-func ledgerKey(version resource.ID) string { return version.Key() + "#ledger" }
-
-func readLedgers(ctx context.Context, st store.Store, version resource.ID) (ledgers, error) {
-	var l ledgers
-	doc, err := st.Get(ctx, ledgerKey(version))
-	if resource.KindOf(err) == resource.NotFound {
-		l.Revision = store.None
-		return l, nil
-	}
-	if err != nil {
-		return l, err
-	}
-	l.Revision = doc.ETag
-	return l, json.Unmarshal(doc.Body, &l)
-}
-
-func (l ledgers) put(version resource.ID) (store.Put, error) {
-	body, err := json.Marshal(l)
-	return store.Put{Key: ledgerKey(version), Kind: ledgerKind, Body: body, IfMatch: l.Revision}, err
-}
-
-// forgetLedger removes the ledger with its version. A version that a job is materializing stays, unless all of its store
-// goes, which takes the jobs along.
-func forgetLedger(ctx context.Context, call *arm.Call, r *arm.Resource[FeatureSetVersion]) ([]store.Op, error) {
-	l, err := readLedgers(ctx, call.Manager.Store, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	below := strings.HasPrefix(call.Target.Type.Key(), featureSetType.Key())
-	if job := l.pending(); job != "" && below {
-		return nil, resource.Conflictf("FeatureSetInUse", "The job %s is materializing %s:%s; wait until it has ended, or cancel it first.", job, r.ID.Parent().Name(), r.Name)
-	}
-	if l.Revision == store.None { // and it must not come into being meanwhile
-		return []store.Op{store.Expect{Key: ledgerKey(r.ID), IfMatch: store.None}}, nil
-	}
-	return []store.Op{store.Delete{Key: ledgerKey(r.ID), IfMatch: l.Revision}}, nil
-}
-
-// pending names a job that is materializing, or "".
-func (l ledgers) pending() string {
-	for _, part := range []ledger.Ledger{l.Offline, l.Online} {
-		intervals, _ := part.Records(nil) // a whole ledger has no bounds that could be wrong
-		for _, interval := range intervals {
-			if interval.Status == ledger.Pending {
-				return interval.JobID
-			}
-		}
-	}
-	return ""
-}
-
-// dataIntervals shows the data intervals of a version; ?start= and ?end= narrow them.
-func dataIntervals(ctx context.Context, call *arm.Call, r *arm.Resource[FeatureSetVersion]) (any, error) {
-	l, err := readLedgers(ctx, call.Manager.Store, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	window, err := windowOf(call.QueryValue("start"), call.QueryValue("end"))
-	if err != nil {
-		return nil, err
-	}
-	offline, err := l.Offline.Intervals(window)
-	if err != nil {
-		return nil, err
-	}
-	online, err := l.Online.Intervals(window)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"offline": notNil(offline), "online": notNil(online)}, nil
-}
-
-func notNil(intervals []ledger.Interval) []ledger.Interval {
-	if intervals == nil {
-		return []ledger.Interval{}
-	}
-	return intervals
 }
