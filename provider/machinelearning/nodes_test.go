@@ -24,20 +24,19 @@ func computeID(name string) resource.ID { return resource.MustParseID(ws + "/com
 // putJob writes the document of a job, as its handler would.
 func (w *world) putJob(name, status, compute string, nodes int) {
 	w.t.Helper()
-	putJob(w.t, w.store, name, status, compute, nodes)
+	w.writeJob(name, object{"jobType": "Command", "status": status, "computeId": computeID(compute), "resources": object{"instanceCount": nodes}})
 }
 
-func putJob(t testing.TB, st store.Store, name, status, compute string, nodes int) {
-	t.Helper()
+// writeJob writes the document of a job with these properties.
+func (w *world) writeJob(name string, properties object) {
+	w.t.Helper()
 	id := jobID(name)
-	body, err := json.Marshal(object{"id": id, "name": name, "type": "Microsoft.MachineLearningServices/workspaces/jobs", "state": "Succeeded", "properties": object{
-		"jobType": "Command", "status": status, "computeId": computeID(compute), "resources": object{"instanceCount": nodes},
-	}})
+	body, err := json.Marshal(object{"id": id, "name": name, "type": id.Type(), "state": "Succeeded", "properties": properties})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	if _, err := st.Apply(context.Background(), store.Put{Key: id.Key(), Kind: "microsoft.machinelearningservices/workspaces/jobs", Body: body}); err != nil {
-		t.Fatal(err)
+	if _, err := w.store.Apply(w.t.Context(), store.Put{Key: id.Key(), Kind: id.Type().Key(), Body: body}); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

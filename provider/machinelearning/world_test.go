@@ -137,6 +137,16 @@ func (w *world) person(name string) string {
 	return user.ID
 }
 
+// who is the principal of an object id.
+func (w *world) who(id string) identity.Principal {
+	w.t.Helper()
+	principal, known := w.directory.Lookup(id)
+	if !known {
+		w.t.Fatalf("there is no %s", id)
+	}
+	return principal
+}
+
 // answer is what came back.
 type answer struct {
 	Status int
