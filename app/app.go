@@ -29,7 +29,9 @@ import (
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/provider/authorization"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
+	"github.com/alvara-ml/alvara/provider/storage"
 	"github.com/alvara-ml/alvara/store/sqlite"
+	"github.com/alvara-ml/alvara/workload"
 )
 
 // Server is a running server. Make one with Open and end it with Close.
@@ -56,6 +58,8 @@ type Server struct {
 	images    *content.Engine
 	taskFiles *taskFiles
 	builds    *image.Process
+	launcher  workload.Launcher
+	accounts  *storage.Catalog
 	online    *pebble.Store
 	authority *authority
 
@@ -194,7 +198,7 @@ func (s *Server) serve(ctx context.Context) error {
 		{s.listeners.main, s.mainHandler(), false},
 		{s.listeners.blob, s.byHost(s.blob.BlobHandler()), false},
 		{s.listeners.dfs, s.byHost(s.blob.DFSHandler()), false},
-		{s.listeners.identity, &identity.ManagedEndpoint{Service: s.tokens, Runs: s.runs, Log: s.config.Log}, true},
+		{s.listeners.identity, s.managedEndpoint(), true},
 	}
 	if s.listeners.registry != nil {
 		planes = append(planes, plane{s.listeners.registry, s.byHost(s.registry.ByHost(s.config.Domain)), false})

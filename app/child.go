@@ -9,13 +9,17 @@ import (
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/image/buildkit"
 	"github.com/alvara-ml/alvara/image/sandboxed"
+	"github.com/alvara-ml/alvara/job/local"
 	"github.com/alvara-ml/alvara/job/sandbox"
 	"github.com/alvara-ml/alvara/worker"
 )
 
 // Child does what this program was started for by a running server, when it was: to compute features, to carry out
-// materialization, retrieval or an image build, or to be the first process of a sandbox. A main calls it before anything else and exits with the status.
+// materialization, retrieval or an image build, to supervise a run, or to be the first process of a sandbox. A main calls it before anything else and exits with the status.
 func Child(args []string) (status int, ours bool) {
+	if local.IsSupervisor(args) {
+		return local.Main(args), true
+	}
 	if sandbox.IsInit(args) {
 		sandbox.Main() // does not return
 	}

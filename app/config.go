@@ -37,6 +37,9 @@ type Config struct {
 	// BuildKit is the address of a BuildKit daemon (unix:///path or tcp://host:port) that carries image builds out instead of the
 	// built-in builder. BuildKitTLS is a folder with ca.pem, cert.pem and key.pem for it; a daemon elsewhere needs it.
 	BuildKit, BuildKitTLS string
+	// JobBackend is what jobs and deployments run in: "sandbox", "process" (plain processes of the server's user, without walls), or "" for
+	// sandboxes where the machine can have them and processes otherwise.
+	JobBackend string
 	// Program is the command, with its first arguments, that runs this program again for work in processes of its own;
 	// the default is the running executable.
 	Program []string

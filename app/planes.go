@@ -140,22 +140,27 @@ func (s *Server) mainHandler() http.Handler {
 }
 
 // byHost lets a listener of one plane answer for another when the host name says so: with a domain, clients may send
-// every name to one port.
+// every name to one port. Those that put a storage account's names together of the cloud's suffix know one port for all of them.
 func (s *Server) byHost(handler http.Handler) http.Handler {
 	if s.config.Domain == "" {
 		return handler
 	}
-	rest := s.mainHandler()
+	rest, blobs, files := s.mainHandler(), s.blob.BlobHandler(), s.blob.DFSHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
 		if err != nil {
 			host = r.Host
 		}
-		if host == "management."+s.config.Domain || host == "login."+s.config.Domain {
+		switch {
+		case host == "management."+s.config.Domain || host == "login."+s.config.Domain:
 			rest.ServeHTTP(w, r)
-			return
+		case strings.HasSuffix(host, ".blob."+s.config.Domain):
+			blobs.ServeHTTP(w, r)
+		case strings.HasSuffix(host, ".dfs."+s.config.Domain):
+			files.ServeHTTP(w, r)
+		default:
+			handler.ServeHTTP(w, r)
 		}
-		handler.ServeHTTP(w, r)
 	})
 }
 
@@ -167,15 +172,17 @@ func (s *Server) cloudMetadata(w http.ResponseWriter, r *http.Request) {
 	if suffix == "" {
 		suffix = "alvara.local"
 	}
-	registries := "cr." + suffix
+	registries, accounts := "cr."+suffix, suffix
 	if e.Domain != "" {
+		_, port, _ := net.SplitHostPort(s.listeners.blob.Addr().String()) // it has one
+		accounts += ":" + port
 		registries = strings.TrimPrefix(s.loginServer("", 0), ".") // with the port, which belongs to login servers
 	}
 	cloud := map[string]any{
 		"name": "Alvara", "portal": e.ResourceManager, "authentication": authentication, "resourceManager": e.ResourceManager + "/",
 		"graph": e.Graph + "/", "graphAudience": "https://graph.microsoft.com/", "microsoftGraphResourceId": e.Graph + "/", // the address that az and Terraform call, in spite of its name
 		"gallery": e.ResourceManager, "media": "", "batch": "", "activeDirectoryDataLake": "", "sqlManagement": "", "vmImageAliasDoc": "",
-		"suffixes": map[string]any{"storage": suffix, "keyVaultDns": "vault." + suffix, "acrLoginServer": registries},
+		"suffixes": map[string]any{"storage": accounts, "keyVaultDns": "vault." + suffix, "acrLoginServer": registries},
 	}
 	var body any = cloud
 	switch version := r.URL.Query().Get("api-version"); {
@@ -195,6 +202,7 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.accounts = catalog
 	delegation, err := s.secret(ctx, "user-delegation")
 	if err != nil {
 		return err
@@ -214,13 +222,18 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.openLauncher(ctx); err != nil {
+		return err
+	}
 	mlDeps, err := s.openFeatureStore(ctx)
 	if err != nil {
 		return err
 	}
+	jobs := s.openJobs(ctx, &mlDeps)
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
-	}, s.types(storageDeps, registryDeps, mlDeps), views(storageDeps))
+	}, s.types(storageDeps, registryDeps, mlDeps), views(storageDeps, mlDeps))
+	jobs.Manager = s.manager
 	catalog.Remove = s.manager.Remove
 	return nil
 }

@@ -24,6 +24,7 @@ type ServeOptions struct {
 	TrustedRegistries []string      // to which builds may send tokens of their identities
 	BuildKit          string        // address of a BuildKit daemon that carries image builds out; "" builds here
 	BuildKitTLS       string        // folder with ca.pem, cert.pem and key.pem for it
+	JobBackend        string        // "sandbox" or "process"; "" takes the server's default
 	LogLevel          string        // debug, info, warn or error
 	Log               io.Writer
 }
@@ -47,6 +48,7 @@ type serveCommand struct {
 	BuildKit      string        `name:"buildkit" placeholder:"ADDRESS" help:"BuildKit daemon that carries image builds out, with the whole Dockerfile language: unix:///PATH or tcp://HOST:PORT."`
 	BuildKitTLS   string        `name:"buildkit-tls" type:"path" placeholder:"DIR" help:"Folder with ca.pem, cert.pem and key.pem for a BuildKit daemon elsewhere."`
 	JobTimeLimit  time.Duration `name:"job-time-limit" default:"30m" help:"How long the computation of one job may take. (${default})"`
+	JobBackend    string        `name:"job-backend" enum:",sandbox,process" default:"" placeholder:"KIND" help:"What jobs and deployments run in: sandbox, or process for plain processes of the server's user, without walls; without it sandboxes where the machine can have them."`
 	LogLevel      string        `enum:"debug,info,warn,error" default:"info" help:"${enum}."`
 	DrainTimeout  time.Duration `default:"30s" help:"How long running requests may take to end after SIGTERM; jobs stop at once and go on at the next start. (${default})"`
 }
@@ -57,7 +59,7 @@ func (s *serveCommand) Run(c *Call) error {
 	}
 	server, err := c.Program.Serve(c.ctx, ServeOptions{
 		DataDir: s.Data, Listen: s.Listen, Domain: s.Domain, PasswordGrant: s.PasswordGrant, Jobs: s.Jobs, Nodes: s.Nodes, JobTimeLimit: s.JobTimeLimit, BuildNetwork: s.BuildNetwork, BuildMemory: s.BuildMemory, TrustedRegistries: s.TrustRegistry,
-		BuildKit: s.BuildKit, BuildKitTLS: s.BuildKitTLS, LogLevel: s.LogLevel, Log: c.Program.Stderr,
+		BuildKit: s.BuildKit, BuildKitTLS: s.BuildKitTLS, JobBackend: s.JobBackend, LogLevel: s.LogLevel, Log: c.Program.Stderr,
 	})
 	if err != nil {
 		return err

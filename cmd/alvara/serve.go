@@ -17,7 +17,7 @@ func serve(ctx context.Context, options cli.ServeOptions) (cli.Server, error) {
 	}
 	server, err := app.Open(ctx, app.Config{
 		DataDir: options.DataDir, Listen: options.Listen, Domain: options.Domain, PasswordGrant: options.PasswordGrant, Jobs: options.Jobs, JobTime: options.JobTimeLimit, Log: log,
-		Nodes: options.Nodes, BuildNetwork: options.BuildNetwork, BuildMemory: options.BuildMemory << 20, TrustedRegistries: options.TrustedRegistries, BuildKit: options.BuildKit, BuildKitTLS: options.BuildKitTLS,
+		Nodes: options.Nodes, BuildNetwork: options.BuildNetwork, BuildMemory: options.BuildMemory << 20, TrustedRegistries: options.TrustedRegistries, BuildKit: options.BuildKit, BuildKitTLS: options.BuildKitTLS, JobBackend: options.JobBackend,
 	})
 	if err != nil {
 		return nil, err // an interface that holds nothing, unlike server

@@ -86,6 +86,9 @@ const (
 	AppendBlob Kind = "AppendBlob"
 )
 
+// IsFolder tells that the object stands for a folder.
+func (o *Object) IsFolder() bool { return isFolder(o) }
+
 // Headers are the HTTP headers that are kept with a blob and given back with it.
 type Headers struct {
 	ContentType        string

@@ -25,8 +25,8 @@ type runner struct {
 
 var _ build.Runner = runner{}
 
-// owners are how the sandbox shifts ids.
-func owners() layer.Owners {
+// Owners are how the sandbox shifts ids, and so how layers are unpacked.
+func Owners() layer.Owners {
 	m := sandbox.Map()
 	return layer.Owners{UID: m.Host, GID: m.Group, Size: m.Size, Chown: os.Geteuid() == 0}
 }
@@ -64,7 +64,7 @@ func (s runner) Run(ctx context.Context, c build.Command) (int, error) {
 func New(dir string) *image.Local {
 	can := sandbox.Check()
 	return &image.Local{
-		Dir: dir, Clock: time.Now, Token: image.ManagedToken, Runner: runner{state: state(dir)}, Overlay: can.Overlay, Owners: owners(), Isolation: names(can),
+		Dir: dir, Clock: time.Now, Token: image.ManagedToken, Runner: runner{state: state(dir)}, Overlay: can.Overlay, Owners: Owners(), Isolation: names(can),
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -74,6 +76,13 @@ func (c *Catalog) follow(changes []store.Change) {
 // accountOf is the account in a container's id.
 func accountOf(container resource.ID) string {
 	return strings.ToLower(container.Parent().Parent().Name())
+}
+
+// Names are the names of all accounts, in no order.
+func (c *Catalog) Names() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Collect(maps.Keys(c.accounts))
 }
 
 // Account finds an account by name.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -93,7 +92,7 @@ func (l *Launcher) registries(ctx context.Context, puller workload.Puller, host 
 	}
 	r := &pull.Registries{
 		Transport: l.Registries.Transport, Credentials: map[string]pull.Credential{}, Own: slices.Collect(maps.Keys(own)), Trusted: l.Registries.Trusted,
-		Store: l.Layers, Proofs: filepath.Join(l.Layers.Dir, "proofs"), Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		Store: l.Layers, Proofs: l.Proofs, Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
 		Token:  func(ctx context.Context, _ string) (string, error) { return l.Registries.Token(ctx, puller.Who.ID) },
 		Scopes: own, Who: "the run",
 	}

@@ -43,7 +43,9 @@ type Launcher struct {
 	// Dir holds a folder for each run, beside that of the Backend. It is made when absent, and belongs to this launcher alone.
 	Dir string
 	// Layers keeps images unpacked, owned as the Backend needs them (sandboxed.Owners); nil where runs have no image.
-	Layers     *layer.Store
+	Layers *layer.Store
+	// Proofs is a folder with what registries have served; it is made when absent.
+	Proofs     string
 	Registries Registries
 	Files      Files
 	// Identity answers runs' requests for tokens; IdentityURL is its address, which runs are told.
