@@ -32,10 +32,10 @@ func (s *Server) types(accounts storage.Deps, registries containerregistry.Deps,
 }
 
 // views is the list of endpoints of the resource manager that are no resource.
-func views(accounts storage.Deps) []arm.View {
+func views(accounts storage.Deps, ml machinelearning.Deps) []arm.View {
 	var all []arm.View
 	for _, some := range [][]arm.View{
-		resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), accounts.NameViews(), containerregistry.NameViews(), arm.OperationViews(),
+		resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), accounts.NameViews(), containerregistry.NameViews(), arm.OperationViews(), ml.JobViews(),
 	} {
 		all = append(all, some...)
 	}

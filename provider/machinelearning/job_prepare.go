@@ -31,6 +31,7 @@ func (c *carrying) prepare(ctx context.Context, computeID resource.ID) (workload
 		return order, err
 	}
 	order.Who, order.Tokens, order.ClientID = as.who, as.tokens, as.clientID
+	order.Reach = outboundOf(compute.Properties)
 	for i := range order.Code {
 		order.Code[i].Who = &submitter
 	}
@@ -117,17 +118,19 @@ const buildTick = 250 * time.Millisecond
 
 // awaitBuild waits for the end of a build, and copies its log.
 func (c *carrying) awaitBuild(ctx context.Context, call *arm.Call, id resource.ID, made *ImageBuild) (*ImageBuild, error) {
-	registry, err := resource.ParseID(made.Registry)
-	if err != nil {
-		return nil, err
-	}
+	link := ""
 	tick := time.NewTicker(buildTick)
 	defer tick.Stop()
 	var offset int64
 	for {
 		now := buildNow(ctx, call, &arm.Resource[EnvironmentVersion]{ID: id, Properties: EnvironmentVersion{CondaFile: "-", ImageBuild: made}})
-		text, next, err := c.BuildLog(ctx, registry, made.RunID, offset)
-		if err == nil { // the log is a convenience
+		if link == "" {
+			link = c.buildLink(ctx, call, id, made)
+		}
+		text, next, err := c.BuildLog(ctx, link, offset)
+		if err != nil { // the log is a convenience; its link may have expired
+			link = ""
+		} else {
 			offset = next
 			for line := range strings.Lines(string(text)) {
 				c.tell("build: " + strings.TrimRight(line, "\r\n"))
@@ -142,6 +145,24 @@ func (c *carrying) awaitBuild(ctx context.Context, call *arm.Call, id resource.I
 		case <-tick.C:
 		}
 	}
+}
+
+// buildLink is where the log of a build is read, or "".
+func (c *carrying) buildLink(ctx context.Context, call *arm.Call, id resource.ID, made *ImageBuild) string {
+	b, err := c.Deps.newBuilding(ctx, call, &arm.Resource[EnvironmentVersion]{ID: id})
+	if err != nil {
+		return ""
+	}
+	run, err := made.run()
+	if err != nil {
+		return ""
+	}
+	answer, err := c.Manager.Do(ctx, call, b.who, "POST", run.String()+"/listLogSasUrl", nil)
+	if err != nil {
+		return ""
+	}
+	link, _ := answer["logLink"].(string)
+	return link
 }
 
 // pullerOf decides as whom the image of something that runs on a compute is pulled: as the one it runs as when that is an identity of

@@ -27,8 +27,8 @@ type JobRunner struct {
 	Logs     *JobLogs
 	// Write writes a file of a storage container as somebody.
 	Write func(ctx context.Context, who identity.Principal, account, container, path string, content io.Reader) error
-	// BuildLog reads the log of a registry's run from an offset; the result is what there is now, at most a part of it.
-	BuildLog func(ctx context.Context, registry resource.ID, run string, offset int64) (text []byte, next int64, err error)
+	// BuildLog reads the log of a registry's run by its link, from an offset; the result is what there is now, at most a part of it.
+	BuildLog func(ctx context.Context, link string, offset int64) (text []byte, next int64, err error)
 	Clock    func() time.Time
 	Log      *slog.Logger
 	// Done is closed when the server ends: whoever follows a log is let go then.
