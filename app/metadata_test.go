@@ -50,6 +50,20 @@ func TestCloudMetadata(t *testing.T) {
 				if got := cloud.Suffixes["acrLoginServer"]; !strings.HasPrefix(got, c.registries) || (c.domain != "" && !strings.Contains(got, ":")) {
 					t.Errorf("%s: the suffix of login servers is %q", path, got)
 				}
+				if c.domain == "" {
+					continue
+				}
+				// Blobs and DFS are found by what clients make of the suffix, at one port for both.
+				for _, plane := range []string{"blob", "dfs"} {
+					answer, err := env.HTTP.Get("https://some." + plane + "." + cloud.Suffixes["storage"] + "/container")
+					if err != nil {
+						t.Fatal(err)
+					}
+					_ = answer.Body.Close() // the status is enough
+					if answer.Header.Get("x-ms-request-id") == "" || answer.StatusCode == http.StatusOK {
+						t.Errorf("%s of the suffix %q: %s", plane, cloud.Suffixes["storage"], answer.Status)
+					}
+				}
 			}
 		})
 	}
