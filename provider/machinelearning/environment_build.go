@@ -41,13 +41,18 @@ func (d Deps) build(ctx context.Context, call *arm.Call, r *arm.Resource[Environ
 	repository := imageRepository + hash
 	made := &ImageBuild{State: buildSucceeded, Image: b.host + "/" + repository + ":latest", Registry: b.registry.String()}
 	made.Digest, err = d.Registries.Digest(ctx, b.who, b.registry, repository, "latest")
-	if resource.KindOf(err) == resource.NotFound {
-		err = b.start(ctx, made, source, bases, hash)
+	switch {
+	case resource.KindOf(err) == resource.NotFound:
+		err = b.once(ctx, hash, func() error {
+			if err := b.start(ctx, made, source, bases, hash); err != nil {
+				return err
+			}
+			return keepBuild(ctx, call, r.ID, made)
+		})
+	case err == nil:
+		err = keepBuild(ctx, call, r.ID, made)
 	}
 	if err != nil {
-		return nil, err
-	}
-	if err := keepBuild(ctx, call, r.ID, made); err != nil {
 		return nil, err
 	}
 	return made, nil
@@ -159,6 +164,11 @@ func (b *building) start(ctx context.Context, made *ImageBuild, source *buildSou
 		if running != nil {
 			*made = *running
 		}
+		return err
+	}
+	// One that ended meanwhile has left its image.
+	made.Digest, err = b.Registries.Digest(ctx, b.who, b.registry, imageRepository+hash, "latest")
+	if resource.KindOf(err) != resource.NotFound {
 		return err
 	}
 	if err := source.complete(bases, hash); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/alvara-ml/alvara/provider/machinelearning"
 	"github.com/alvara-ml/alvara/resource"
+	"github.com/alvara-ml/alvara/store"
 )
 
 const (
@@ -199,12 +200,15 @@ func TestEnvironmentFolders(t *testing.T) {
 // Several who want the same image at once get the same one, and the registry is made once.
 func TestEnvironmentBuildsAtOnce(t *testing.T) {
 	w, _, puller, client := buildWorld(t)
-	id := w.environment("1", object{"image": "private.example:5000/base/train:1", "condaFile": conda, "registryIdentity": object{"resourceId": puller, "clientId": client}})
-	images := make([]string, 6)
+	var ids []string
+	for _, version := range []string{"1", "2"} {
+		ids = append(ids, w.environment(version, object{"image": "private.example:5000/base/train:1", "condaFile": conda, "registryIdentity": object{"resourceId": puller, "clientId": client}}))
+	}
+	images := make([]string, 8)
 	var wait sync.WaitGroup
 	for i := range images {
 		wait.Go(func() {
-			got := w.do("POST", id+"/build", nil)
+			got := w.do("POST", ids[i%2]+"/build", nil)
 			images[i] = got.text("image")
 			if got.Status != 200 || images[i] == "" {
 				t.Errorf("build %d: %d %s", i, got.Status, got.Raw)
@@ -220,6 +224,86 @@ func TestEnvironmentBuildsAtOnce(t *testing.T) {
 	}
 	if hosts := w.images.Hosts(); len(hosts) != 2 {
 		t.Errorf("the registries are %v", hosts)
+	}
+	if runs := w.images.scheduled(); len(runs) != 1 {
+		t.Errorf("%d builds of one content: %v", len(runs), runs)
+	}
+}
+
+// Who was about to begin a build and died keeps nobody from it for long.
+func TestEnvironmentBuildAfterADeath(t *testing.T) {
+	w, _, puller, client := buildWorld(t)
+	id := w.environment("1", object{"image": "private.example:5000/base/train:1", "condaFile": conda, "registryIdentity": object{"resourceId": puller, "clientId": client}})
+	built := w.must("POST", id+"/build", nil)
+	image := built.text("image")
+	hash := image[strings.LastIndex(image, "_")+1 : strings.LastIndex(image, ":")]
+	w.images.setRun(resource.MustParseID(built.text("registry")).Child("runs", "cr1"), "Failed")
+	key := resource.MustParseID(ws).Key() + "#build-" + hash
+	body := []byte(`{"until":"2001-01-01T00:00:00Z"}`)
+	if _, err := w.store.Apply(t.Context(), store.Put{Key: key, Kind: "machinelearning/buildleases", Body: body, IfMatch: store.None}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.must("POST", id+"/build", nil); got.text("runId") != "cr2" {
+		t.Errorf("the build afterwards: %s", got.Raw)
+	}
+	if _, err := w.store.Get(t.Context(), key); resource.KindOf(err) != resource.NotFound {
+		t.Errorf("the lease is left: %v", err)
+	}
+}
+
+// MI-09, MI-10: who says that the dependencies are the user's affair has the image used as it is; who says they are not has one built, and
+// is refused when only the compute may pull the base image, with that reason.
+func TestUserManagedDependencies(t *testing.T) {
+	w := newWorld(t)
+	w.must("PUT", ws, object{})
+	w.must("PUT", registries+"private", object{"location": "local"})
+	w.images.push("private", "base/train:1", "a")
+	const image = "private.example:5000/base/train:1"
+	docker := object{"docker": object{"baseImage": image}}
+	for version, properties := range map[string]object{
+		"1": {"image": image, "userManagedDependencies": true},
+		"2": and(docker, object{"python": object{"userManagedDependencies": true, "condaDependencies": object{"dependencies": []string{"python"}}}}),
+		"3": {"docker": object{"baseImage": "base/train:1", "baseImageRegistry": object{"address": "https://private.example:5000", "registryIdentity": nil}}, "python": object{"userManagedDependencies": true}},
+	} {
+		got := w.must("POST", w.environment(version, properties)+"/build", nil)
+		if got.text("state") != "NotNeeded" || got.text("image") != image {
+			t.Errorf("version %s: %s", version, got.Raw)
+		}
+		shown := w.must("GET", ws+"/environments/train/versions/"+version, nil)
+		if shown.get("properties.userManagedDependencies") != true || shown.get("properties.docker") != nil || shown.get("properties.python") != nil || shown.get("properties.condaFile") != nil {
+			t.Errorf("version %s: %s", version, shown.Raw)
+		}
+	}
+	for version, c := range map[string]struct {
+		properties object
+		conda      string
+	}{
+		"4": {object{"image": image, "userManagedDependencies": false}, "- python"},
+		"5": {and(docker, object{"python": object{"userManagedDependencies": false, "condaDependencies": object{"name": "mine", "dependencies": []string{"numpy"}}}}), "numpy"},
+		"6": {and(docker, object{"python": object{"condaDependencies": object{"name": "mine", "dependencies": []string{"scipy"}}}}), "scipy"},
+	} {
+		id := w.environment(version, c.properties)
+		if shown := w.must("GET", id, nil); !strings.Contains(shown.text("properties.condaFile"), c.conda) {
+			t.Errorf("version %s: %s", version, shown.Raw)
+		}
+		refused(t, "a build of version "+version, w.do("POST", id+"/build", nil), 403, "BaseImageIdentityMissing", "only the compute may pull the image", image)
+	}
+	put := func(properties object) answer {
+		return w.do("PUT", ws+"/environments/train/versions/9", object{"properties": properties})
+	}
+	refused(t, "packages on what is as it is", put(object{"image": image, "condaFile": conda, "userManagedDependencies": true}), 400, "InvalidEnvironment", "properties.userManagedDependencies", "condaFile")
+	refused(t, "a Dockerfile that is as it is", put(object{"build": object{"contextUri": "https://acct.blob.core.windows.net/data/ctx/"}, "userManagedDependencies": true}), 400, "InvalidEnvironment", "properties.build")
+	refused(t, "a Dockerfile's text", put(object{"docker": object{"baseDockerfile": "FROM x"}}), 400, "NotSupported", "contextUri")
+	refused(t, "two images", put(object{"image": "other:1", "docker": object{"baseImage": image}}), 400, "InvalidEnvironment", "two images")
+	refused(t, "a password", put(object{"docker": object{"baseImage": image, "baseImageRegistry": object{"password": "x"}}}), 400, "NotSupported", "registryIdentity")
+	refused(t, "no packages", put(and(docker, object{"python": object{"condaDependencies": object{"name": "x"}}})), 400, "InvalidCondaFile", "dependencies")
+	patch := func(properties object) answer {
+		return w.do("PATCH", ws+"/environments/train/versions/1", object{"properties": properties})
+	}
+	refused(t, "a change of mind", patch(object{"userManagedDependencies": false}), 409, "VersionImmutable", "userManagedDependencies")
+	refused(t, "a change of mind in older words", patch(object{"python": object{"userManagedDependencies": false}}), 409, "VersionImmutable", "python")
+	if got := patch(object{"description": "more"}); got.Status != 200 || got.get("properties.userManagedDependencies") != true {
+		t.Errorf("an update: %d %s", got.Status, got.Raw)
 	}
 }
 

@@ -27,6 +27,9 @@ type EnvironmentVersion struct {
 	OSType          string             `json:"osType,omitempty"`
 	AutoRebuild     string             `json:"autoRebuild,omitempty"`
 	EnvironmentType string             `json:"environmentType,omitempty"` // UserCreated: there are no others
+	// UserManagedDependencies: true is an image as it is, false has one built.
+	UserManagedDependencies *bool `json:"userManagedDependencies,omitempty"`
+	olderEnvironment
 	// RegistryIdentity is the user-assigned identity that pulls the base image of a build. It wins over the connections of
 	// the workspace (MI-12).
 	RegistryIdentity *RegistryIdentity `json:"registryIdentity,omitempty"`
@@ -99,6 +102,9 @@ func validateEnvironment(ctx context.Context, change *arm.Change[EnvironmentVers
 	if change.Prev != nil {
 		return keepEnvironment(change)
 	}
+	if err := p.translate(); err != nil {
+		return err
+	}
 	switch {
 	case p.Image == "" && p.Build == nil:
 		return resource.Invalidf("InvalidEnvironment", "properties.image or properties.build was expected: an image, or the folder of a Dockerfile").At("properties.image")
@@ -108,6 +114,9 @@ func validateEnvironment(ctx context.Context, change *arm.Change[EnvironmentVers
 		return resource.Invalidf("InvalidEnvironment", "properties.condaFile goes with properties.image; with a Dockerfile, install the packages there").At("properties.condaFile")
 	case p.Image != "" && !imageReference.MatchString(p.Image):
 		return resource.Invalidf("InvalidEnvironment", "properties.image is %q; a reference such as registry.example/team/app:1 was expected", p.Image).At("properties.image")
+	}
+	if err := p.settleManaged(); err != nil {
+		return err
 	}
 	if err := checkConda(p.CondaFile); err != nil {
 		return err
@@ -137,10 +146,16 @@ func keepEnvironment(change *arm.Change[EnvironmentVersion]) error {
 		return changed("condaFile")
 	case p.Build != nil && (old.Build == nil || p.Build.ContextURI != old.Build.ContextURI || (p.Build.DockerfilePath != "" && p.Build.DockerfilePath != old.Build.DockerfilePath)):
 		return changed("build")
+	case p.UserManagedDependencies != nil && (old.UserManagedDependencies == nil || *p.UserManagedDependencies != *old.UserManagedDependencies):
+		return changed("userManagedDependencies")
+	case p.Python != nil:
+		return changed("python")
+	case p.Docker != nil:
+		return changed("docker")
 	case p.RegistryIdentity != nil && (old.RegistryIdentity == nil || !p.RegistryIdentity.same(*old.RegistryIdentity)):
 		return changed("registryIdentity")
 	}
-	p.RegistryIdentity, p.ImageBuild = old.RegistryIdentity, old.ImageBuild
+	p.RegistryIdentity, p.ImageBuild, p.UserManagedDependencies = old.RegistryIdentity, old.ImageBuild, old.UserManagedDependencies
 	p.Image, p.CondaFile, p.Build, p.InferenceConfig = old.Image, old.CondaFile, old.Build, old.InferenceConfig
 	p.OSType, p.AutoRebuild, p.IsAnonymous = old.OSType, old.AutoRebuild, old.IsAnonymous
 	return p.settle(&old.Lifecycle)
