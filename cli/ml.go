@@ -16,7 +16,11 @@ type mlGroup struct {
 	FeatureSet         featureSetGroup    `cmd:"" name:"feature-set" help:"Feature sets and their materialization."`
 	Datastore          datastoreGroup     `cmd:"" help:"Datastores of a workspace or a store."`
 	Connection         connectionGroup    `cmd:"" help:"Connections of a workspace or a store."`
-	Job                jobGroup           `cmd:"" help:"Jobs, such as materialization runs."`
+	Job                jobGroup           `cmd:"" help:"Jobs: commands, pipelines of them, materialization runs."`
+	OnlineEndpoint     endpointGroup      `cmd:"" name:"online-endpoint" help:"Online endpoints: addresses that answer requests."`
+	OnlineDeployment   deploymentGroup    `cmd:"" name:"online-deployment" help:"Deployments: what answers the requests of an online endpoint."`
+	Model              modelGroup         `cmd:"" help:"Models of a workspace."`
+	Data               dataGroup          `cmd:"" help:"Data of a workspace: files and folders by name and version."`
 }
 
 // storeFlags name the feature store that holds an asset.

@@ -33,7 +33,7 @@ func (w *workspaceAssets) once(question string, answer func() (string, error)) (
 }
 
 func (w *workspaceAssets) code(what, folder string) (string, error) {
-	return w.once("code "+folder, func() (string, error) { return w.uploader.code(what, folder) })
+	return w.once("code "+folder, func() (string, error) { return w.upload(what, folder) })
 }
 
 func (w *workspaceAssets) local(what, path string) (string, bool, error) {
@@ -88,13 +88,9 @@ func (w *workspaceAssets) environment(what string, given any, folder string) (st
 			return "", err
 		}
 		sum := sha256.Sum256(text)
-		id := w.workspace + "/environments/" + anonymousEnvironment + "/versions/" + hex.EncodeToString(sum[:16])
-		return w.once("environment "+id, func() (string, error) {
-			_, err := w.call.arm(http.MethodGet, id, machineLearnAPI, nil)
-			if missing(err) {
-				_, err = w.call.armFinish(http.MethodPut, id, machineLearnAPI, document.New("properties", properties.Set("isAnonymous", true)), "Creating the environment", false)
-			}
-			return id, err
+		number := hex.EncodeToString(sum[:16])
+		return w.once("environment "+number, func() (string, error) {
+			return w.register("environments", anonymousEnvironment, number, properties.Set("isAnonymous", true))
 		})
 	default:
 		return "", usagef("%s is %v; azureml:NAME:VERSION, azureml:NAME@latest or a mapping with image, conda_file or build was expected", what, given)
@@ -138,4 +134,14 @@ func assetNamed(text string) (name, version string, labelled, ok bool) {
 	}
 	name, version, ok = strings.Cut(rest, "@")
 	return name, version, true, ok && name != "" && version == "latest"
+}
+
+// register writes a version of an asset, unless it is there.
+func (w *workspaceAssets) register(collection, name, version string, properties *document.Object) (string, error) {
+	id := w.workspace + "/" + collection + "/" + segment(name) + "/versions/" + segment(version)
+	_, err := w.call.arm(http.MethodGet, id, machineLearnAPI, nil)
+	if missing(err) {
+		_, err = w.call.armFinish(http.MethodPut, id, machineLearnAPI, document.New("properties", properties), "Registering "+name, false)
+	}
+	return id, err
 }

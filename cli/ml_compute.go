@@ -198,15 +198,16 @@ func (c *Call) putCompute(in inWorkspace, name string, body *document.Object, no
 	if err != nil {
 		return nil, err
 	}
-	c.warnMissing(made)
+	c.warnMissingGrants("compute", made)
 	return made, nil
 }
 
-func (c *Call) warnMissing(compute *document.Object) {
-	for _, missing := range compute.List("properties", "missingGrants") {
+// warnMissingGrants says what the system-assigned identity of something that was made lacks.
+func (c *Call) warnMissingGrants(what string, made *document.Object) {
+	for _, missing := range made.List("properties", "missingGrants") {
 		role, scope, _ := strings.Cut(fmt.Sprint(missing), " on ")
-		c.Warn("the compute's identity still needs %s; you may not grant it, somebody who may does it with: alvara role assignment create --assignee %s --role %q --scope %s",
-			missing, compute.Text("identity", "principalId"), role, scope)
+		c.Warn("the %s's identity still needs %s; you may not grant it, somebody who may does it with: alvara role assignment create --assignee %s --role %q --scope %s",
+			what, missing, made.Text("identity", "principalId"), role, scope)
 	}
 }
 

@@ -51,7 +51,7 @@ func (c *Call) patchCompute(at computeShow, body *document.Object, noWait bool) 
 	if err != nil {
 		return nil, err
 	}
-	c.warnMissing(changed)
+	c.warnMissingGrants("compute", changed)
 	return changed, nil
 }
 

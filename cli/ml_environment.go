@@ -21,43 +21,13 @@ type environmentGroup struct {
 }
 
 // environmentName names an environment, and perhaps one of its versions.
-type environmentName struct {
-	Name    string `short:"n" required:"" help:"Name."`
-	Version string `short:"v" help:"Version."`
-	Label   string `short:"l" enum:",latest" default:"" help:"latest, in place of a version."`
-	inWorkspace
-}
+type environmentName struct{ versionName }
 
-// path is that of the environment, or of the version that is named.
 func (e *environmentName) path(c *Call) (path string, isVersion bool, err error) {
-	base, err := e.inWorkspace.path(c)
-	if err != nil {
-		return "", false, err
-	}
-	path = base + "/environments/" + segment(e.Name)
-	switch {
-	case e.Version != "" && e.Label != "":
-		return "", false, usagef("--version and --label exclude each other")
-	case e.Label != "":
-		found, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
-		if err != nil {
-			return "", false, err
-		}
-		e.Version = found.Text("properties", "latestVersion")
-	}
-	if e.Version == "" {
-		return path, false, nil
-	}
-	return path + "/versions/" + segment(e.Version), true, nil
+	return e.in(c, "environments")
 }
 
-func (e *environmentName) version(c *Call) (string, error) {
-	path, isVersion, err := e.path(c)
-	if err == nil && !isVersion {
-		err = usagef("give --version, or --label latest")
-	}
-	return path, err
-}
+func (e *environmentName) version(c *Call) (string, error) { return e.versionIn(c, "environments") }
 
 // environmentDocument is a version as the files have it.
 func environmentDocument(version *document.Object) *document.Object {
@@ -238,18 +208,8 @@ func (e *environmentUpdate) Run(c *Call) error {
 
 type environmentArchive struct{ environmentName }
 
-func (e *environmentArchive) Run(c *Call) error { return e.archive(c, true) }
+func (e *environmentArchive) Run(c *Call) error { return e.archive(c, "environments", true) }
 
 type environmentRestore struct{ environmentName }
 
-func (e *environmentRestore) Run(c *Call) error { return e.archive(c, false) }
-
-// archive archives or restores a version, or the environment when none is named.
-func (e *environmentName) archive(c *Call, archived bool) error {
-	path, _, err := e.path(c)
-	if err != nil {
-		return err
-	}
-	_, err = c.armFinish(http.MethodPatch, path, machineLearnAPI, document.New("properties", document.New("isArchived", archived)), "Updating environment "+e.Name, false)
-	return err
-}
+func (e *environmentRestore) Run(c *Call) error { return e.archive(c, "environments", false) }

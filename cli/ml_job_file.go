@@ -23,6 +23,8 @@ type assetsOf interface {
 	environment(what string, given any, folder string) (string, error)
 	// version gives the id of a version of an asset: azureml:NAME:VERSION, azureml:NAME@latest or an id.
 	version(what, collection, text string) (string, error)
+	// register gives the id of a version of an asset, which it makes unless it is there.
+	register(collection, name, version string, properties *document.Object) (string, error)
 	// compute gives the id of a compute.
 	compute(what, name string) (string, error)
 }

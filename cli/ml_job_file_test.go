@@ -58,6 +58,10 @@ func (named) version(what, collection, text string) (string, error) {
 	return (&workspaceAssets{uploader: uploader{workspace: testWorkspace}}).version(what, collection, text)
 }
 
+func (named) register(collection, name, version string, _ *document.Object) (string, error) {
+	return testWorkspace + "/" + collection + "/" + name + "/versions/" + version, nil
+}
+
 func (named) compute(what, name string) (string, error) {
 	return (&workspaceAssets{uploader: uploader{workspace: testWorkspace}}).compute(what, name)
 }

@@ -55,17 +55,18 @@ func followLog(c *Call, path string, out io.Writer) (*document.Object, error) {
 		if err != nil {
 			return nil, err
 		}
+		ended := jobEnded(job.Text("properties", "status"))
 		for more := true; more; {
 			if err := c.patiently(func() (err error) {
-				more, err = log.copy()
+				more, err = log.copy(!ended)
 				return err
 			}); err != nil {
 				return nil, err
 			}
 			moved = moved || more
-			more = more && jobEnded(job.Text("properties", "status"))
+			more = more && ended
 		}
-		if jobEnded(job.Text("properties", "status")) {
+		if ended {
 			return job, nil
 		}
 		if moved {
@@ -85,31 +86,55 @@ type jobLog struct {
 	offset int64
 }
 
-// copy writes what the log has got, and tells whether there was something.
-func (l *jobLog) copy() (bool, error) {
+// copy writes what the log has got, and tells whether there was something. With follow it goes on writing what comes, as long as the
+// server sends it.
+func (l *jobLog) copy(follow bool) (bool, error) {
 	request, err := l.call.armRequest(http.MethodGet, l.path+"/logs", machineLearnAPI, nil)
 	if err != nil {
 		return false, err
 	}
 	request.Query.Set("offset", strconv.FormatInt(l.offset, 10))
+	if follow {
+		request.Query.Set("follow", "true")
+	}
 	request.Header = http.Header{"Accept": {"text/plain"}}
-	response, err := l.call.client.Do(l.call.ctx, request)
-	if missing(err) {
-		return false, nil // the job has not written a line yet
-	}
+	answer, err := l.call.client.Open(l.call.ctx, request, nil)
 	if err != nil {
 		return false, err
 	}
-	if _, err := l.out.Write(response.Body); err != nil {
-		return false, err
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusNotFound, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return false, nil // the job has not written a line yet, or the server is busy
 	}
-	next, err := strconv.ParseInt(response.Header.Get(nextOffset), 10, 64)
-	if err != nil {
-		next = l.offset + int64(len(response.Body))
+	before := l.offset
+	err = readAnswer(counted{l}, answer)
+	if next, parseErr := strconv.ParseInt(answer.Header.Get(nextOffset), 10, 64); parseErr == nil && err == nil {
+		l.offset = max(next, before)
 	}
-	moved := next > l.offset
-	l.offset = max(next, l.offset)
-	return moved, nil
+	return l.offset > before, err
+}
+
+// counted writes to the log's place and counts what was written, so that a log that is cut off goes on where it was.
+type counted struct{ *jobLog }
+
+func (c counted) Write(p []byte) (int, error) {
+	n, err := c.out.Write(p)
+	c.offset += int64(n)
+	return n, err
+}
+
+// readAnswer writes the body of an answer as it comes; a refusal is an *wire.Error.
+func readAnswer(w io.Writer, answer *http.Response) error {
+	if answer.StatusCode >= 400 {
+		text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+		if err != nil {
+			return err
+		}
+		return wire.ReadError(answer.StatusCode, answer.Header, text)
+	}
+	_, err := io.Copy(w, answer.Body)
+	return err
 }
 
 func jobEnded(status string) bool {

@@ -268,7 +268,8 @@ func (f *featureStoreUpdate) Run(c *Call) error {
 type featureStoreDelete struct {
 	featureStoreShow
 	confirmFlags
-	NoWait bool `name:"no-wait" help:"Do not wait for the end."`
+	AllResources bool `name:"all-resources" help:"Delete the resources too that were provisioned for the store; those that were brought along stay. It needs the right to delete each of them, and deletes nothing when one is missing."`
+	NoWait       bool `name:"no-wait" help:"Do not wait for the end."`
 }
 
 func (f *featureStoreDelete) Run(c *Call) error {
@@ -276,7 +277,12 @@ func (f *featureStoreDelete) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	if err := f.confirm(c, "delete the feature store "+f.Name+" with its entities and feature sets"); err != nil {
+	what := "delete the feature store " + f.Name + " with its entities and feature sets"
+	if f.AllResources {
+		what += allResourcesWords
+		path += allResourcesQuery
+	}
+	if err := f.confirm(c, what); err != nil {
 		return err
 	}
 	return c.deleteResource(path, machineLearnAPI, "feature store "+f.Name, f.NoWait)

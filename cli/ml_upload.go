@@ -147,22 +147,16 @@ func (u *uploader) sendFile(ctx context.Context, f localFile, name string) error
 	return errors.Join(f.changed(), err)
 }
 
-// code uploads a folder of code and registers it under its hash, once. It gives the version's id.
-func (u *uploader) code(what, folder string) (string, error) {
+// upload uploads a folder of code and registers it under its hash, once. It gives the version's id.
+func (w *workspaceAssets) upload(what, folder string) (string, error) {
 	content, err := openLocal(what, folder, ignoredInCode)
 	if err != nil {
 		return "", err
 	}
-	uri, err := u.put(content, "code")
+	uri, err := w.put(content, "code")
 	if err != nil {
 		return "", err
 	}
-	id := u.workspace + "/codes/" + content.hash + "/versions/1"
-	_, err = u.call.arm(http.MethodGet, id, machineLearnAPI, nil)
-	if err == nil || !missing(err) {
-		return id, err
-	}
-	properties := document.New("codeUri", uri, "isAnonymous", true, "properties", document.New("hash_sha256", content.hash, "hash_version", "alvara-1"))
-	_, err = u.call.arm(http.MethodPut, id, machineLearnAPI, document.New("properties", properties))
-	return id, err
+	properties := document.New("codeUri", uri, "isAnonymous", true, "properties", document.New("hash_sha256", content.hash))
+	return w.register("codes", content.hash, "1", properties)
 }

@@ -14,7 +14,7 @@ type workspaceGroup struct {
 	Show     workspaceShow     `cmd:"" help:"Show a workspace." example:"alvara ml workspace show -w ws -g rg1 --query containerRegistry -o tsv ;; alvara ml workspace show -w ws -g rg1 --query identityPrincipalId -o tsv"`
 	List     workspaceList     `cmd:"" help:"List workspaces." example:"alvara ml workspace list -g rg1 -o table"`
 	Update   workspaceUpdate   `cmd:"" help:"Change a workspace." example:"alvara ml workspace update -w ws -g rg1 --description 'Trains the fraud models'"`
-	Delete   workspaceDelete   `cmd:"" help:"Delete a workspace with all that lies in it; the resources that it works with stay." example:"alvara ml workspace delete -w ws -g rg1 --yes"`
+	Delete   workspaceDelete   `cmd:"" help:"Delete a workspace with all that lies in it; the resources that it works with stay." example:"alvara ml workspace delete -w ws -g rg1 --yes ;; alvara ml workspace delete -w ws -g rg1 --all-resources --yes"`
 	Diagnose workspaceDiagnose `cmd:"" help:"Look for what keeps a workspace from working; each finding names its cure." example:"alvara ml workspace diagnose -n ws -g rg1"`
 	SyncKeys workspaceSyncKeys `cmd:"" name:"sync-keys" help:"Have the workspace read the keys of its resources again; it keeps none, so that there is nothing to read." example:"alvara ml workspace sync-keys -w ws -g rg1"`
 }
@@ -40,6 +40,7 @@ type workspaceInput struct {
 	ContainerRegistry           string `name:"container-registry" placeholder:"ID" help:"Use this registry."`
 	ApplicationInsights         string `name:"application-insights" placeholder:"ID" help:"Use this application insights component."`
 	PrimaryUserAssignedIdentity string `name:"primary-user-assigned-identity" placeholder:"ID" help:"The user-assigned identity that the workspace works as; everything else is brought along then, and the identity holds its roles there."`
+	customerKeyFlags
 	tagFlags
 	NoWait bool `name:"no-wait" help:"Do not wait for the end."`
 }
@@ -69,15 +70,12 @@ func (w *workspaceCreate) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	location, err := c.locationOf(given.Text("location"), w.ResourceGroup)
-	if err != nil {
-		return err
-	}
 	body, err := workspaceBody(given)
 	if err != nil {
 		return err
 	}
-	body.Set("location", location).Set("kind", "Default")
+	// Without a location the server takes the group's, or that of the workspace which is there.
+	body.SetIf("location", given.Text("location")).Set("kind", "Default")
 	made, err := c.armFinish(http.MethodPut, path, machineLearnAPI, body, "Creating workspace "+w.Name, w.NoWait)
 	if err != nil {
 		return err
@@ -168,16 +166,28 @@ func (w *workspaceUpdate) Run(c *Call) error {
 type workspaceDelete struct {
 	workspaceName
 	confirmFlags
+	AllResources      bool `name:"all-resources" help:"Delete the resources too that were provisioned for the workspace; those that were brought along stay. It needs the right to delete each of them, and deletes nothing when one is missing."`
 	PermanentlyDelete bool `name:"permanently-delete" short:"p" help:"For scripts that say so; a deletion is for good anyhow."`
 	NoWait            bool `name:"no-wait" help:"Do not wait for the end."`
 }
+
+// What a deletion says when it takes along what was provisioned.
+const (
+	allResourcesWords = ", and what was provisioned for it: its data, images and secrets"
+	allResourcesQuery = "?deleteAllResources=true"
+)
 
 func (w *workspaceDelete) Run(c *Call) error {
 	path, err := w.path(c)
 	if err != nil {
 		return err
 	}
-	if err := w.confirm(c, "delete the workspace "+w.Name+" with all that lies in it"); err != nil {
+	what := "delete the workspace " + w.Name + " with all that lies in it"
+	if w.AllResources {
+		what += allResourcesWords
+		path += allResourcesQuery
+	}
+	if err := w.confirm(c, what); err != nil {
 		return err
 	}
 	return c.deleteResource(path, machineLearnAPI, "workspace "+w.Name, w.NoWait)

@@ -60,13 +60,14 @@ func (w *workspaceInput) read(more *document.Object) (*document.Object, error) {
 		var err error
 		if given, err = readFile(w.File, "name", "resource_group", "location", "display_name", "description", "tags", "storage_account", "key_vault",
 			"application_insights", "container_registry", "hbi_workspace", "v1_legacy_mode", "primary_user_assigned_identity", "identity",
-			"public_network_access", "system_datastores_auth_mode"); err != nil {
+			"public_network_access", "system_datastores_auth_mode", "customer_managed_key"); err != nil {
 			return nil, err
 		}
 	}
 	given.SetIf("name", w.Name).SetIf("resource_group", w.ResourceGroup).SetIf("display_name", w.DisplayName).SetIf("description", w.Description).
 		SetIf("container_registry", w.ContainerRegistry).SetIf("application_insights", w.ApplicationInsights).
 		SetIf("primary_user_assigned_identity", w.PrimaryUserAssignedIdentity)
+	w.customerKeyFlags.apply(given)
 	for _, name := range more.Keys() {
 		given.Set(name, more.Get(name))
 	}
@@ -97,6 +98,11 @@ func workspaceBody(given *document.Object) (*document.Object, error) {
 		}
 	}
 	properties.SetIf("friendlyName", given.Text("display_name"))
+	encryption, err := encryptionOfFile(given.Object("customer_managed_key"))
+	if err != nil {
+		return nil, err
+	}
+	properties.SetIf("encryption", encryption)
 	identity, err := identityOfFile(given.Object("identity"))
 	if err != nil {
 		return nil, err
