@@ -4,7 +4,6 @@ package servingtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,9 +59,13 @@ func (l *Launcher) Launch(_ context.Context, order workload.Order, tell func(str
 		}
 	}
 	tell("pulled " + order.Image)
-	run := &Run{launcher: l, order: order, ended: make(chan struct{}), conns: make(chan net.Conn)}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	run := &Run{launcher: l, order: order, ended: make(chan struct{}), address: listener.Addr().String()}
 	run.server = &http.Server{Handler: l.Program(order)}
-	go func() { _ = run.server.Serve(run) }() // ends with the run
+	go func() { _ = run.server.Serve(listener) }() // ends with the run
 	l.runs[order.ID] = run
 	return run, nil
 }
@@ -128,12 +131,12 @@ func (l *Launcher) Crash(id string) {
 	run.end(job.Status{State: job.Failed, Reason: job.ExitCode, Message: "the command ended with the exit status 3"})
 }
 
-// Run is a run of a Launcher, and the listener of its server.
+// Run is a run of a Launcher.
 type Run struct {
 	launcher *Launcher
 	order    workload.Order
 	server   *http.Server
-	conns    chan net.Conn
+	address  string
 
 	mu     sync.Mutex
 	status job.Status
@@ -224,29 +227,8 @@ func (r *Run) Release() error { return nil }
 
 // Dial connects to the handler.
 func (r *Run) Dial(ctx context.Context) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case r.conns <- there:
-		return here, nil
-	case <-r.ended:
+	if r.over() {
 		return nil, fmt.Errorf("the run %s has ended", r.order.ID)
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
+	return new(net.Dialer).DialContext(ctx, "tcp", r.address)
 }
-
-// Accept is the listener's.
-func (r *Run) Accept() (net.Conn, error) {
-	select {
-	case conn := <-r.conns:
-		return conn, nil
-	case <-r.ended:
-		return nil, errors.New("closed")
-	}
-}
-
-// Close is the listener's.
-func (r *Run) Close() error { return nil }
-
-// Addr is the listener's.
-func (r *Run) Addr() net.Addr { return &net.UnixAddr{Name: r.order.ID, Net: "unix"} }
