@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/guard"
@@ -99,6 +100,7 @@ func (f *fakeImages) Digest(_ context.Context, who identity.Principal, registry 
 }
 
 func (*fakeImages) Upload(_ context.Context, url string, source io.Reader, size int64) error {
+	time.Sleep(5 * time.Millisecond) // as an upload takes time, others come meanwhile
 	n, err := io.Copy(io.Discard, source)
 	if err == nil && (n != size || url != "https://upload") {
 		err = fmt.Errorf("%d bytes of %d for %s", n, size, url)
