@@ -38,14 +38,12 @@ func (d *definition[P]) removeOnce(ctx context.Context, call *Call) (*Response, 
 		}
 		return &Response{Status: 204}, nil
 	}
-	if d.LinkedDelete != nil {
-		linked, err := d.LinkedDelete(ctx, call, prev)
-		if err != nil {
-			return nil, err
-		}
-		if err := call.Manager.authorizeLinked(ctx, call, permission, id, linked); err != nil {
-			return nil, err
-		}
+	along, linked, err := d.linkedDelete(ctx, call, prev)
+	if err != nil {
+		return nil, err
+	}
+	if err := call.Manager.authorizeLinked(ctx, call, permission, id, linked); err != nil {
+		return nil, err
 	}
 	if err := checkCondition(call, doc, found); err != nil {
 		return nil, err
@@ -57,10 +55,28 @@ func (d *definition[P]) removeOnce(ctx context.Context, call *Call) (*Response, 
 	if err != nil {
 		return nil, err
 	}
-	if err := call.Manager.deleteTree(ctx, call, doc.Key, doc.ETag); err != nil {
+	if err := call.Manager.deleteTree(ctx, call, doc.Key, doc.ETag, along...); err != nil {
 		return nil, err
 	}
 	return &Response{Status: 200, Body: body}, nil
+}
+
+// linkedDelete gives what goes along with a deletion, and everything that the caller must be allowed for it.
+func (d *definition[P]) linkedDelete(ctx context.Context, call *Call, r *Resource[P]) (along []resource.ID, linked []Requirement, err error) {
+	if d.LinkedDelete != nil {
+		if linked, err = d.LinkedDelete(ctx, call, r); err != nil {
+			return nil, nil, err
+		}
+	}
+	if d.Along != nil {
+		if along, err = d.Along(ctx, call, r); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, id := range along {
+		linked = append(linked, Requirement{Action: string(id.Type()) + "/" + string(Remove), Scope: id})
+	}
+	return along, linked, nil
 }
 
 // startDelete marks the resource and leaves the rest to a durable operation. A deletion that is under way is joined.
@@ -105,8 +121,8 @@ type victim struct {
 
 // deleteTree removes a resource with everything below it, children and extensions such as role assignments, in one
 // atomic change. Nothing is removed when one of them must not be. What others make below it at the same time is either
-// removed too or refused: nothing is left without its parent.
-func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string) error {
+// removed too or refused: nothing is left without its parent. What goes along goes with everything below it, as far as it is there.
+func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string, along ...resource.ID) error {
 	for attempt := 0; ; attempt++ {
 		root, err := m.Store.Get(ctx, key)
 		if resource.KindOf(err) == resource.NotFound || (err == nil && root.ETag != etag) {
@@ -119,6 +135,21 @@ func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string) 
 		if err != nil {
 			return err
 		}
+		roots := []string{key}
+		for _, id := range along {
+			doc, err := m.Store.Get(ctx, id.Key())
+			if resource.KindOf(err) == resource.NotFound {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			more, err := m.victims(ctx, doc)
+			if err != nil {
+				return err
+			}
+			victims, roots = append(victims, more...), append(roots, doc.Key)
+		}
 		going := make(map[string]bool, len(victims))
 		for _, v := range victims {
 			going[v.doc.Key] = true
@@ -127,13 +158,15 @@ func (m *Manager) deleteTree(ctx context.Context, call *Call, key, etag string) 
 		if err != nil {
 			return err
 		}
-		if err := m.checkUnused(ctx, key, going); err != nil {
-			return err
+		for _, root := range roots {
+			if err := m.checkUnused(ctx, root, going); err != nil {
+				return err
+			}
+			ops = append(ops, store.Vacant{Prefix: root + "/"}, store.Vacant{Prefix: referencesBelow(root)})
 		}
-		ops = append(ops, store.Vacant{Prefix: key + "/"}, store.Vacant{Prefix: referencesBelow(key)})
 		_, err = m.Store.Apply(ctx, ops...)
 		if err == nil {
-			return m.awaitDeleted(ctx, key)
+			return m.awaitDeleted(ctx, roots)
 		}
 		if !conflicts(err) || attempt == maxRaces {
 			return changedMeanwhile(key, err)

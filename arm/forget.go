@@ -76,12 +76,16 @@ func (d *definition[P]) deleted(ctx context.Context, doc store.Document) error {
 
 // awaitDeleted waits a while for the Deleted jobs of what was removed, so that whoever deletes a resource can make it anew
 // at once. Should they take longer, the making is refused until they have ended.
-func (m *Manager) awaitDeleted(ctx context.Context, key string) error {
+func (m *Manager) awaitDeleted(ctx context.Context, roots []string) error {
 	const most, pause = 5 * time.Second, 2 * time.Millisecond
-	for waited := time.Duration(0); waited < most; waited += pause {
-		docs, err := m.Store.List(ctx, store.Query{Kind: deletedKind, Prefix: deletedBelow(key), Limit: 1})
-		if err != nil || len(docs) == 0 {
+	for waited := time.Duration(0); waited < most && len(roots) > 0; waited += pause {
+		docs, err := m.Store.List(ctx, store.Query{Kind: deletedKind, Prefix: deletedBelow(roots[0]), Limit: 1})
+		if err != nil {
 			return err
+		}
+		if len(docs) == 0 {
+			roots = roots[1:]
+			continue
 		}
 		select {
 		case <-ctx.Done():

@@ -144,6 +144,9 @@ type Spec[P any] struct {
 	Provision func(ctx context.Context, call *Call, r *Resource[P]) ([]store.Op, error)
 	// NeedsProvision tells whether this write needs Provision; nil means that every write does.
 	NeedsProvision func(change *Change[P]) bool
+	// Along gives resources elsewhere that a deletion takes along, with everything below them, in the same atomic change. The
+	// caller needs the right to delete each of them; one that something else needs keeps them all.
+	Along func(ctx context.Context, call *Call, r *Resource[P]) ([]resource.ID, error)
 	// Deleting checks a deletion and gives more ops that are committed with it.
 	Deleting func(ctx context.Context, call *Call, r *Resource[P]) ([]store.Op, error)
 	// Deleted forgets what a resource had outside of the store. It is a durable job that begins when the deletion is

@@ -148,7 +148,7 @@ func provisionStore(ctx context.Context, call *arm.Call, r *arm.Resource[Workspa
 		{needs.newRegistry, needs.registry, map[string]any{"location": r.Location, "sku": map[string]any{"name": "Basic"}, "properties": map[string]any{"adminUserEnabled": false}}},
 		{needs.newIdentity, needs.identity, map[string]any{"location": r.Location}},
 	} {
-		if err := provisionOne(ctx, call, step.wanted, step.id, step.body); err != nil {
+		if err := provisionFor(ctx, call, r, step.wanted, step.id, step.body); err != nil {
 			return nil, err
 		}
 	}
@@ -186,11 +186,23 @@ func provisionAssociated(ctx context.Context, call *arm.Call, r *arm.Resource[Wo
 		{needs.newInsights, needs.insights, map[string]any{"location": r.Location, "kind": "web", "properties": map[string]any{"Application_Type": "web", "WorkspaceResourceId": needs.logs.String()}}},
 		{needs.newVault, needs.vault, map[string]any{"location": r.Location, "properties": map[string]any{"tenantId": call.Manager.Tenant, "sku": map[string]any{"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}},
 	} {
-		if err := provisionOne(ctx, call, step.wanted, step.id, step.body); err != nil {
+		if err := provisionFor(ctx, call, r, step.wanted, step.id, step.body); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// provisionedFor is the tag of what was provisioned for a workspace, whose id is its value: by that it is known from what was
+// brought along.
+const provisionedFor = "provisionedFor"
+
+// provisionFor makes something for a workspace, and marks what can be marked.
+func provisionFor(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace], wanted bool, id resource.ID, body map[string]any) error {
+	if !id.Type().Is(containerType) {
+		body["tags"] = map[string]any{provisionedFor: r.ID.String()}
+	}
+	return provisionOne(ctx, call, wanted, id, body)
 }
 
 func provisionOne(ctx context.Context, call *arm.Call, wanted bool, id resource.ID, body map[string]any) error {

@@ -36,6 +36,7 @@ func ensureRegistry(ctx context.Context, call *arm.Call, workspace resource.ID) 
 	if !exists {
 		_, err := call.Manager.Do(ctx, call, who, "PUT", id.String(), map[string]any{
 			"location": r.Location, "sku": map[string]any{"name": "Basic"}, "properties": map[string]any{"adminUserEnabled": true},
+			"tags": map[string]any{provisionedFor: workspace.String()},
 		})
 		if err != nil {
 			return resource.ID{}, err

@@ -118,6 +118,7 @@ func (d Deps) Workspaces() arm.Type {
 			return func(r *arm.Resource[Workspace]) bool { return kind == "" || strings.EqualFold(kind, r.Kind) }, nil
 		},
 		References: referencesOfWorkspace,
+		Along:      alongWithWorkspace,
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Workspace]) {
 			r.Properties.DiscoveryURL = d.DiscoveryURL
 		},
@@ -161,6 +162,9 @@ func validate(ctx context.Context, change *arm.Change[Workspace]) error {
 		if !strings.EqualFold(change.Next.Kind, change.Prev.Kind) {
 			return resource.Invalidf("WorkspaceKindImmutable", "kind is %q and the workspace was created as %q; it cannot be changed", change.Next.Kind, change.Prev.Kind).At("kind")
 		}
+		if was := change.Prev.Location; was != "" && change.Next.Location != was {
+			return resource.Conflictf("InvalidResourceLocation", "The workspace '%s' is in the location '%s' and stays there; location is '%s'. Leave the field out, or make a workspace of another name.", change.Next.Name, was, change.Next.Location).At("location")
+		}
 		keep(p, change.Prev.Properties)
 	} else {
 		p.WorkspaceID, p.MissingGrants = "", nil
@@ -187,7 +191,7 @@ func refuseNotOffered(p *Workspace) error {
 	}
 	switch {
 	case p.Encryption != nil && !strings.EqualFold(p.Encryption.Status, "Disabled"):
-		return refusal("properties.encryption", "customer-managed keys are not offered yet; leave the field out")
+		return refusal("properties.encryption", "customer-managed keys are not offered yet, so that nothing would be encrypted with one; leave the field out (on the command line --cmk-keyvault, --resource-cmk-uri and --user-assigned-identity-for-cmk-encryption)")
 	case p.ManagedNetwork != nil && !strings.EqualFold(p.ManagedNetwork.IsolationMode, "Disabled"):
 		return refusal("properties.managedNetwork", "workspaces have no networks of their own here; leave the field out, or set isolationMode to Disabled")
 	case p.ImageBuildCompute != "":
