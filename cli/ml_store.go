@@ -110,10 +110,7 @@ func (f *featureStoreCreate) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	if given.Location, err = c.locationOf(given.Location, f.ResourceGroup); err != nil {
-		return err
-	}
-	body, err := c.storeBody(given)
+	body, err := c.storeBody(given) // without a location the server takes the group's, or that of the store which is there
 	if err != nil {
 		return err
 	}

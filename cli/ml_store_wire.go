@@ -44,7 +44,7 @@ func (c *Call) storeBody(given *spec.FeatureStore) (*document.Object, error) {
 	if users.Len() > 0 {
 		identity.Set("type", "SystemAssigned,UserAssigned").Set("userAssignedIdentities", users)
 	}
-	return document.New("location", given.Location, "kind", "FeatureStore", "identity", identity, "properties", properties).
+	return document.New("kind", "FeatureStore", "identity", identity, "properties", properties).SetIf("location", given.Location).
 		SetIf("tags", tagsDocument(given.Tags)), nil
 }
 
