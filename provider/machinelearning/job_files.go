@@ -34,7 +34,7 @@ func (d Deps) settleFiles(ctx context.Context, call *arm.Call, r *arm.Resource[J
 			p.CodeID = at.Asset.String()
 		}
 		at.Folder = true
-		file, submitter := at.file("code"), call.Who
+		file, submitter := at.file(""), call.Who
 		file.Who = &submitter
 		order.Code = append(order.Code, file)
 	}
