@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +32,7 @@ func TestCloudMetadata(t *testing.T) {
 				}
 				var cloud struct {
 					ResourceManager string            `json:"resourceManager"`
+					Portal          string            `json:"portal"`
 					Graph           string            `json:"microsoftGraphResourceId"`
 					Suffixes        map[string]string `json:"suffixes"`
 					Authentication  struct {
@@ -49,6 +51,19 @@ func TestCloudMetadata(t *testing.T) {
 				}
 				if got := cloud.Suffixes["acrLoginServer"]; !strings.HasPrefix(got, c.registries) || (c.domain != "" && !strings.Contains(got, ":")) {
 					t.Errorf("%s: the suffix of login servers is %q", path, got)
+				}
+				// What azure-ai-ml makes of the portal's address is the audience of its tokens.
+				parts := strings.SplitN(cloud.Portal, ".", 3)
+				socket := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(env.Dir, "alvara.sock"))
+				}}}
+				token, err := socket.Post("http://local/login", "application/json", strings.NewReader(`{"resource": "https://ml.azure.`+parts[2]+`"}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = token.Body.Close() // the status is enough
+				if token.StatusCode != http.StatusOK {
+					t.Errorf("a token for https://ml.azure.%s: %s", parts[2], token.Status)
 				}
 				if c.domain == "" {
 					continue

@@ -30,10 +30,16 @@ func (s *Server) audiences() []identity.Resource {
 		{Name: arm.ResourceManager, Identifiers: append([]string{managementAudience, "https://management.core.windows.net/"}, own...)},
 		{Name: blob.Audience, Identifiers: []string{"https://storage.azure.com/", s.Endpoints.Blob, s.Endpoints.DFS}, Match: s.isStorageURL},
 		{Name: "graph", Identifiers: []string{"https://graph.microsoft.com/", "https://graph.windows.net/", "00000003-0000-0000-c000-000000000000"}},
-		{Name: "features", Identifiers: []string{"https://ml.azure.com/", s.Endpoints.Features}},
+		{Name: "features", Identifiers: []string{"https://ml.azure.com/", s.Endpoints.Features}, Match: isLearningService},
 		{Name: "vault", Identifiers: []string{"https://vault.azure.net/"}},
 		{Name: "registry", Identifiers: []string{"https://containerregistry.azure.net/"}},
 	}
+}
+
+// isLearningService tells whether an audience is the machine-learning service's, as clients name it in a cloud of their own: they put the
+// end of the portal's host name in place of "com".
+func isLearningService(identifier string) bool {
+	return strings.HasPrefix(identifier, "https://ml.azure.")
 }
 
 // isStorageURL tells whether an audience is the URL of a storage account.
