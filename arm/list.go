@@ -78,7 +78,11 @@ func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error)
 		last = ""
 	}
 	if len(values) == 0 && page.After == "" {
-		if err := call.Manager.checkScope(ctx, scope); err != nil {
+		there := scope
+		if d.EmptyAbsent != nil && d.EmptyAbsent(call) {
+			there = scope.Parent()
+		}
+		if err := call.Manager.checkScope(ctx, there); err != nil {
 			return nil, err
 		}
 	}

@@ -116,7 +116,10 @@ type Spec[P any] struct {
 	Place func(scope resource.ID) (resource.ID, error)
 	// ImplicitParent: the direct parent need not exist, because Commit makes it (a version makes its container).
 	ImplicitParent bool
-	APIVersions    []string // what the provider's list shows; any well-formed version is served
+	// EmptyAbsent tells of a list whether it is empty, instead of NotFound, where the direct parent is not there: for clients that
+	// look for something before they make it. nil is never.
+	EmptyAbsent func(call *Call) bool
+	APIVersions []string // what the provider's list shows; any well-formed version is served
 	// Listed reads a list's query and gives the function that tells which resources it asks for; nil shows all.
 	Listed func(call *Call) (func(r *Resource[P]) bool, error)
 	// Unique gives a text that no two resources of the type may share, beside their ids; "" for none. Validate words the

@@ -62,7 +62,8 @@ func (k assetKind[V, C]) types(d Deps) []arm.Type {
 		arm.Define(arm.Spec[V]{
 			Type: k.version, APIVersions: apiVersions, Strict: true, ImplicitParent: true,
 			Name: assetVersion, NameRule: assetVersionRule,
-			Validate: func(ctx context.Context, change *arm.Change[V]) error { return k.validate(ctx, d, change) },
+			EmptyAbsent: func(call *arm.Call) bool { return call.QueryValue("hash") != "" },
+			Validate:    func(ctx context.Context, change *arm.Change[V]) error { return k.validate(ctx, d, change) },
 			Commit: func(ctx context.Context, change *arm.Change[V]) ([]store.Op, error) {
 				if change.Prev != nil {
 					return nil, nil

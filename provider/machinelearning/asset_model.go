@@ -17,7 +17,7 @@ type ModelVersion struct {
 	ModelType string            `json:"modelType,omitempty"` // custom_model, mlflow_model or triton_model
 	ModelURI  string            `json:"modelUri,omitempty"`
 	JobName   string            `json:"jobName,omitempty"` // the job that made it
-	Flavors   map[string]Flavor `json:"flavors,omitempty"`
+	Flavors   map[string]Flavor `json:"flavors"`           // never null for clients, which go through it
 }
 
 // Flavor is one way to load a model, in the words of the library that does.
@@ -47,6 +47,9 @@ func (v *ModelVersion) settle() error {
 		return err
 	}
 	v.ModelType = kind
+	if v.Flavors == nil {
+		v.Flavors = map[string]Flavor{}
+	}
 	return nil
 }
 

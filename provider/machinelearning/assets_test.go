@@ -71,6 +71,14 @@ func TestAssets(t *testing.T) {
 				t.Errorf("%s: the list with %q has %d; want %d", asset.plural, query, list.count("value"), count)
 			}
 		}
+		// Clients look for what they have uploaded before under a name that is not there yet.
+		if list := w.must("GET", ws+"/"+asset.plural+"/nothing/versions?hash=ab", nil); list.count("value") != 0 {
+			t.Errorf("%s: %s", asset.plural, list.Raw)
+		}
+		refused(t, "what is not there", w.do("GET", ws+"/"+asset.plural+"/nothing/versions", nil), 404, "ParentResourceNotFound")
+		if asset.plural == "models" && !strings.Contains(string(got.Raw), `"flavors":{}`) {
+			t.Errorf("clients go through the flavors: %s", got.Raw)
+		}
 		who := w.person("scientist-" + asset.plural)
 		refused(t, "a stranger", w.as(who, "PUT", base+"/versions/9", object{"properties": asset.content}), 403, "AuthorizationFailed", asset.plural+"/versions/write")
 		w.grant(who, access.RoleMLDataScientist, ws)
