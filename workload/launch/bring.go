@@ -46,6 +46,21 @@ func (l *Launcher) bring(ctx context.Context, order workload.Order, at place, te
 	if err := code.folder(outputsName); err != nil && !errors.Is(err, fs.ErrExist) { // a file of the code may have the name
 		return err
 	}
+	// An output that is a folder is there from the start, as it is where folders are mounted.
+	outputs, err := l.tree(at.outside.outputs)
+	if err != nil {
+		return err
+	}
+	defer outputs.close()
+	outputs.open, outputs.owners = true, l.owners()
+	for _, file := range order.Outputs {
+		if !file.Folder {
+			continue
+		}
+		if err := outputs.folder(file.Name); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	inputs, err := l.tree(at.outside.inputs)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ func TestFiles(t *testing.T) {
 		order.Code = []workload.File{{Account: "a", Container: "c", Path: "code", Folder: true, Who: &w.ben}}
 		order.Inputs = []workload.File{{Name: "rows", Account: "a", Container: "c", Path: "data/rows.csv"}, {Name: "set", Account: "a", Container: "c", Path: "set/", Folder: true}}
 		order.Outputs = []workload.File{{Name: "model", Account: "a", Container: "c", Path: "out/model", Folder: true}, {Name: "score", Account: "a", Container: "c", Path: "out/score.txt"},
-			{Name: "none", Account: "a", Container: "c", Path: "out/none", Folder: true}}
+			{Name: "none", Account: "a", Container: "c", Path: "out/none.txt"}, {Name: "empty", Account: "a", Container: "c", Path: "out/empty", Folder: true}}
 		order.Values = map[string]string{"inputs.rate": "0.1", "inputs.nested": "${{inputs.rate}}"}
 		order.Env = []string{"RATE=${{ inputs.rate }}", "ROWS=${{inputs.rows}}", "SSL_CERT_FILE=mine"}
 		order.Command = w.order("pwd", "cat train.sh", "cat lib/x.py", "mode train.sh 0755", "cat ${{inputs.rows}}", "cat "+w.at(order, "inputs/rows"), "cat ${{inputs.set}}/a/one",
@@ -48,7 +48,7 @@ func TestFiles(t *testing.T) {
 		for range 2 { // the second changes nothing
 			w.must(run.Deliver(t.Context(), func(line string) { told = append(told, line) }))
 		}
-		if all := strings.Join(told, "\n"); !strings.Contains(all, "output none is not written") || !strings.Contains(all, w.ann.ID) || strings.Count(all, "Wrote the output model") != 1 {
+		if all := strings.Join(told, "\n"); !strings.Contains(all, "output none is not written") || !strings.Contains(all, "Wrote the output empty: 0 files") || !strings.Contains(all, w.ann.ID) || strings.Count(all, "Wrote the output model") != 1 {
 			t.Errorf("told: %s", all)
 		}
 		for path, want := range map[string]string{"out/model/weights/w.bin": "learned", "out/score.txt": "0.9"} {
