@@ -269,6 +269,42 @@ func TestHeldOn(t *testing.T) {
 	}
 }
 
+// A tree that is deeper than files can be open is removed, also where it is closed to its owner.
+func TestRemoveDeepTree(t *testing.T) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	top := filepath.Join(t.TempDir(), "tree")
+	path := top
+	for i := range 150 { // two branches at each
+		if err := os.MkdirAll(filepath.Join(path, "side", "x"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if path = filepath.Join(path, "d"); i%50 == 49 {
+			if err := os.Mkdir(path+"closed", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	few := limit
+	few.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := layer.RemoveTree(top); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(top); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
 // Temporary folders of processes that are gone are removed, those in use are not.
 func TestClean(t *testing.T) {
 	s := newStore(t)

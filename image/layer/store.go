@@ -122,20 +122,6 @@ func (s *Store) Clean() error {
 	return err
 }
 
-// RemoveTree removes a folder, also where its folders forbid their owner to write.
-func RemoveTree(folder string) error {
-	if err := os.RemoveAll(folder); err == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if entry != nil && entry.IsDir() {
-			_ = os.Chmod(path, 0o700) // the removal tells what is left
-		}
-		return nil
-	})
-	return os.RemoveAll(folder)
-}
-
 // lock takes a layer's lock: shared when the layer is there, alone when it is to be made. Who waits looks again and again,
 // because the one who makes a layer keeps using it, and two builds may each want what the other has. Locks are of open
 // files: two builds of one process exclude each other like two processes.

@@ -149,8 +149,6 @@ func many(t *testing.T, w World) {
 		count = 8
 	}
 	var all sync.WaitGroup
-	alone.Add(1)
-	defer alone.Add(-1)
 	for i := range count {
 		all.Go(func() {
 			run := w.Start(t, w.Spec("say", fmt.Sprint(i)))

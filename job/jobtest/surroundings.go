@@ -125,8 +125,6 @@ func apart(t *testing.T, w World) {
 	secret.Secrets = []string{"TOKEN=another"}
 	other := w.Start(t, secret)
 	Says(t, other, "sleeping")
-	alone.Add(1)
-	defer alone.Add(-1)
 	for _, path := range []string{
 		filepath.Join(w.Dir, secret.ID, "secrets"), filepath.Join(w.Dir, secret.ID, "order"), w.Probe,
 		fmt.Sprintf("/proc/%d/environ", os.Getpid()),

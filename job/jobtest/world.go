@@ -4,6 +4,7 @@ package jobtest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -95,14 +96,26 @@ func (w World) Clean(t testing.TB, run job.Run) {
 			t.Errorf("the run left %s: %v", name, err)
 		}
 	}
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/alvara/job-*")
-	if err != nil || len(groups) > 0 && w.Isolated && alone.Load() == 0 {
-		t.Errorf("the run left %v %v", groups, err)
+	var order struct{ Token string }
+	text, err := os.ReadFile(filepath.Join(w.Dir, run.ID(), "order"))
+	if err == nil {
+		err = json.Unmarshal(text, &order)
+	}
+	if err != nil || order.Token == "" {
+		t.Fatalf("the run's token: %v %v", order, err)
+	}
+	var groups []string
+	for _, pattern := range []string{"/sys/fs/cgroup/alvara/job-%s-*", "/sys/fs/cgroup/*/alvara/job-%s-*"} {
+		found, err := filepath.Glob(fmt.Sprintf(pattern, order.Token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, found...)
+	}
+	if len(groups) > 0 {
+		t.Errorf("the run left %v", groups)
 	}
 }
-
-// alone counts what else runs, whose cgroups are not left over.
-var alone atomic.Int64
 
 // Wait waits for the end of a run.
 func Wait(t testing.TB, run job.Run) job.Status {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/job"
 	"github.com/alvara-ml/alvara/resource"
 )
@@ -287,24 +287,10 @@ func (r *run) Remove() error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	return removeTree(string(r.folder))
+	return layer.RemoveTree(string(r.folder))
 }
 
 // free removes what only a run that goes on needs.
 func (f folder) free() error {
-	return errors.Join(removeTree(f.path(nodesName)), removeTree(f.path(secretsName)), removeTree(f.path(reserveName)))
-}
-
-// removeTree removes a tree, also of one who took the permission to do so from his folders.
-func removeTree(path string) error {
-	if os.RemoveAll(path) == nil {
-		return nil
-	}
-	_ = filepath.WalkDir(path, func(path string, entry os.DirEntry, _ error) error {
-		if entry != nil && entry.IsDir() {
-			return os.Chmod(path, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(path)
+	return errors.Join(layer.RemoveTree(f.path(nodesName)), layer.RemoveTree(f.path(secretsName)), layer.RemoveTree(f.path(reserveName)))
 }

@@ -79,6 +79,9 @@ func (p place) resolve(order workload.Order) (workload.Order, error) {
 		return slots.ReplaceAllStringFunc(text, func(slot string) string {
 			name := slots.FindStringSubmatch(slot)[1]
 			value, ok := known[name]
+			if input, beside := strings.CutSuffix(name, "/.."); beside && known[input] != "" && strings.HasPrefix(input, "inputs.") {
+				value, ok = p.inside.inputs, true // the folder that has the input by its name
+			}
 			if !ok && wrong == nil {
 				wrong = unknown(field, name, known)
 			}

@@ -361,7 +361,7 @@ func (p *plane) answer(w http.ResponseWriter, r *http.Request, inner http.Handle
 		say(map[string]string{"refresh_token": strings.Replace(r.PostFormValue("access_token"), "entra-", "refresh-", 1)})
 		return
 	case "/oauth2/token":
-		say(map[string]string{"access_token": strings.Replace(r.PostFormValue("refresh_token"), "refresh-", "access-", 1)})
+		say(map[string]string{"access_token": "access-" + strings.TrimPrefix(r.FormValue("refresh_token"), "refresh-")})
 		return
 	}
 	who, known := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer access-")

@@ -102,10 +102,10 @@ func deep(args []string) error {
 		return err
 	}
 	for range number(args[1]) {
-		if err := os.Mkdir("folder", 0o755); err != nil {
+		if err := os.Mkdir("down", 0o755); err != nil {
 			return err
 		}
-		if err := os.Chdir("folder"); err != nil {
+		if err := os.Chdir("down"); err != nil {
 			return err
 		}
 	}
