@@ -120,7 +120,7 @@ func TestDoctorOnRolesOfTheWorkspace(t *testing.T) {
 	w.must("PATCH", ws, object{"identity": users("SystemAssigned,UserAssigned", id), "properties": object{"primaryUserAssignedIdentity": id, "containerRegistry": registries + "byo"}})
 	w.none("RoleMissing")
 	w.must("DELETE", administrator, nil)
-	w.one("RoleMissing", "error", vault, primary, "The identity '"+id+"', as which the workspace works,", "Key Vault Administrator")
+	w.one("RoleMissing", "error", vault, primary, "The identity '"+id+"' (principal "+primary+"), as which the workspace works,", "Key Vault Administrator")
 }
 
 func assignmentsAt(w *world, scope string) map[string]bool {

@@ -123,12 +123,12 @@ func checkWorkspaceRoles(ctx context.Context, e *examination) error {
 			grants = append(grants, some...)
 		}
 	}
-	name := "The workspace's identity"
+	name := "The workspace's identity (principal " + e.who + ")"
 	switch {
 	case isStore(e.workspace, nil):
-		name = "The materialization identity"
+		name = "The materialization identity (principal " + e.who + ")"
 	case e.workspace.Properties.PrimaryUserAssignedIdentity != "":
-		name = "The identity '" + e.workspace.Properties.PrimaryUserAssignedIdentity + "', as which the workspace works,"
+		name = "The identity '" + e.workspace.Properties.PrimaryUserAssignedIdentity + "' (principal " + e.who + "), as which the workspace works,"
 	}
 	for _, g := range grants {
 		if g.heldBy(e.call, e.who) {
@@ -136,7 +136,7 @@ func checkWorkspaceRoles(ctx context.Context, e *examination) error {
 		}
 		e.add(Finding{
 			ID: "RoleMissing", Level: levelError, What: g.scope.String(),
-			Message: fmt.Sprintf("%s (principal %s) does not hold %s.", name, e.who, g),
+			Message: fmt.Sprintf("%s does not hold %s.", name, g),
 			Why:     "The workspace works as this identity, with no password; what it may not do is refused when it is needed.",
 			Cure:    []string{g.cure(e.who)},
 		})
