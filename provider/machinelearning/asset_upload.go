@@ -64,8 +64,9 @@ func startUpload(ctx context.Context, call *arm.Call, version resource.ID) (any,
 		"pendingUploadId": id.String(), "pendingUploadType": temporaryUpload,
 		"blobReferenceForConsumption": map[string]any{
 			"blobUri": uri, "storageAccountArmId": account,
-			// Clients read a URL out of the credential and know of no other kind. It is the same URL, without a signature.
-			"credential": map[string]any{"credentialType": "SAS", "sasUri": uri},
+			// Clients read a URL with a signature out of the credential and know of no other kind. Where it is empty, azure-ai-ml
+			// uploads to the workspace's datastore with a token instead.
+			"credential": map[string]any{"credentialType": "SAS", "sasUri": ""},
 		},
 	}, nil
 }

@@ -129,7 +129,7 @@ func TestPendingUpload(t *testing.T) {
 		first := w.must("POST", path, object{"pendingUploadType": "TemporaryBlobReference"})
 		uri, id := first.text("blobReferenceForConsumption.blobUri"), first.text("pendingUploadId")
 		if uri != "https://blob/"+account[strings.LastIndex(account, "/")+1:]+container+"/LocalUpload/"+id || first.text("blobReferenceForConsumption.storageAccountArmId") != account ||
-			first.text("blobReferenceForConsumption.credential.sasUri") != uri || first.text("pendingUploadType") != "TemporaryBlobReference" {
+			!strings.Contains(string(first.Raw), `"sasUri":""`) || first.text("pendingUploadType") != "TemporaryBlobReference" {
 			t.Errorf("%s: %s", asset.plural, first.Raw)
 		}
 		if again := w.must("POST", path, nil); again.text("pendingUploadId") == id {
