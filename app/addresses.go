@@ -20,6 +20,7 @@ type Endpoints struct {
 	DFS             string `json:"dfs"`
 	Graph           string `json:"graph"`
 	Features        string `json:"features"`
+	Inference       string `json:"inference"` // of online endpoints; what follows is an endpoint's name
 	Identity        string `json:"identity"`
 	Domain          string `json:"domain,omitempty"`
 	CAFile          string `json:"caFile"` // trust this file: the server's authority and the system's own
@@ -43,21 +44,22 @@ func ReadEndpoints(dataDir string) (Endpoints, error) {
 
 // ports are the ports of the listeners, chosen once and then kept, because the addresses of accounts contain them.
 type ports struct {
-	Main     int    `json:"main"`
-	Blob     int    `json:"blob"`
-	DFS      int    `json:"dfs"`
-	Identity int    `json:"identity"`
-	Registry int    `json:"registry,omitempty"` // with a domain; without one each registry has its own
-	Domain   string `json:"domain,omitempty"`   // of the last start: addresses that were written down elsewhere contain it
+	Main      int    `json:"main"`
+	Blob      int    `json:"blob"`
+	DFS       int    `json:"dfs"`
+	Inference int    `json:"inference"`
+	Identity  int    `json:"identity"`
+	Registry  int    `json:"registry,omitempty"` // with a domain; without one each registry has its own
+	Domain    string `json:"domain,omitempty"`   // of the last start: addresses that were written down elsewhere contain it
 }
 
 type listeners struct {
-	host                                string
-	main, blob, dfs, identity, registry net.Listener // registry only with a domain
+	host                                           string
+	main, blob, dfs, inference, identity, registry net.Listener // registry only with a domain
 }
 
 func (l *listeners) close() {
-	for _, listener := range []net.Listener{l.main, l.blob, l.dfs, l.identity, l.registry} {
+	for _, listener := range []net.Listener{l.main, l.blob, l.dfs, l.inference, l.identity, l.registry} {
 		if listener != nil {
 			_ = listener.Close() // nothing was accepted yet
 		}
@@ -97,7 +99,7 @@ func listen(config *Config) (*listeners, string, error) {
 		port *int
 	}
 	l := &listeners{host: host}
-	wanted := []want{{&l.main, host, &port}, {&l.blob, host, &kept.Blob}, {&l.dfs, host, &kept.DFS}, {&l.identity, "127.0.0.1", &kept.Identity}}
+	wanted := []want{{&l.main, host, &port}, {&l.blob, host, &kept.Blob}, {&l.dfs, host, &kept.DFS}, {&l.inference, host, &kept.Inference}, {&l.identity, "127.0.0.1", &kept.Identity}}
 	if config.Domain != "" {
 		wanted = append(wanted, want{&l.registry, host, &kept.Registry})
 	}
@@ -137,7 +139,7 @@ func (l *listeners) endpoints(config *Config, host string) Endpoints {
 	}
 	e := Endpoints{Domain: config.Domain, Identity: at("http", "127.0.0.1", l.identity), CAFile: config.path("tls", "bundle.pem")}
 	e.ResourceManager, e.Authority = at("https", host, l.main), at("https", host, l.main)
-	e.Blob, e.DFS = at("https", host, l.blob), at("https", host, l.dfs)
+	e.Blob, e.DFS, e.Inference = at("https", host, l.blob), at("https", host, l.dfs), at("https", host, l.inference)
 	if config.Domain != "" {
 		e.ResourceManager, e.Authority = at("https", "management."+config.Domain, l.main), at("https", "login."+config.Domain, l.main)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/alvara-ml/alvara/dataplane/blob"
 	"github.com/alvara-ml/alvara/dataplane/blob/disk"
 	"github.com/alvara-ml/alvara/dataplane/features"
+	"github.com/alvara-ml/alvara/dataplane/inference"
 	"github.com/alvara-ml/alvara/dataplane/registry"
 	"github.com/alvara-ml/alvara/dataplane/registry/content"
 	"github.com/alvara-ml/alvara/featurestore/online/pebble"
@@ -29,7 +30,9 @@ import (
 	"github.com/alvara-ml/alvara/image"
 	"github.com/alvara-ml/alvara/provider/authorization"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
+	"github.com/alvara-ml/alvara/provider/machinelearning"
 	"github.com/alvara-ml/alvara/provider/storage"
+	"github.com/alvara-ml/alvara/serving"
 	"github.com/alvara-ml/alvara/store/sqlite"
 	"github.com/alvara-ml/alvara/workload"
 )
@@ -53,6 +56,9 @@ type Server struct {
 	manager   *arm.Manager
 	blob      *blob.Server
 	features  *features.Server
+	inference *inference.Server
+	serving   *serving.Controller
+	endpoints *machinelearning.EndpointCatalog
 	graph     http.Handler
 	registry  *registry.Server
 	images    *content.Engine
@@ -135,7 +141,7 @@ func (s *Server) openStores(ctx context.Context) error {
 		names = append(names, host)
 	}
 	if d := s.config.Domain; d != "" {
-		names = append(names, d, "*."+d, "*.blob."+d, "*.dfs."+d, "*.cr."+d)
+		names = append(names, d, "*."+d, "*.blob."+d, "*.dfs."+d, "*.cr."+d, "*.inference."+d)
 	}
 	s.authority, err = openAuthority(s.config.path("tls"), s.sealer, s.config.Clock, names, ips)
 	return err
@@ -198,6 +204,7 @@ func (s *Server) serve(ctx context.Context) error {
 		{s.listeners.main, s.mainHandler(), false},
 		{s.listeners.blob, s.byHost(s.blob.BlobHandler()), false},
 		{s.listeners.dfs, s.byHost(s.blob.DFSHandler()), false},
+		{s.listeners.inference, s.byHost(s.inference), false},
 		{s.listeners.identity, s.managedEndpoint(), true},
 	}
 	if s.listeners.registry != nil {
@@ -226,6 +233,9 @@ func (s *Server) serve(ctx context.Context) error {
 	}()
 	go s.maintain(ctx)
 	go s.collectRegistries(ctx)
+	if err := s.serving.Start(ctx); err != nil {
+		return err
+	}
 	if err := s.store.Start(ctx); err != nil {
 		return err
 	}

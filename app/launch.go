@@ -90,7 +90,7 @@ func (s *Server) managedEndpoint() *identity.ManagedEndpoint {
 func (s *Server) reachable() ([]job.Forward, error) {
 	var planes []job.Forward
 	for address, listener := range map[string]net.Listener{
-		s.Endpoints.ResourceManager: s.listeners.main, s.Endpoints.Blob: s.listeners.blob, s.Endpoints.DFS: s.listeners.dfs,
+		s.Endpoints.ResourceManager: s.listeners.main, s.Endpoints.Blob: s.listeners.blob, s.Endpoints.DFS: s.listeners.dfs, s.Endpoints.Inference: s.listeners.inference,
 	} {
 		plane, err := forwardTo(address, listener)
 		if err != nil {
@@ -129,11 +129,14 @@ func (s *Server) planeNames(context.Context) ([]string, error) {
 		}
 		return err
 	}
-	addresses := []string{s.Endpoints.ResourceManager, s.Endpoints.Authority, s.Endpoints.Blob}
+	addresses := []string{s.Endpoints.ResourceManager, s.Endpoints.Authority, s.Endpoints.Blob, s.Endpoints.Inference}
 	if s.config.Domain != "" {
 		for _, account := range s.accounts.Names() {
 			blobURL, dfsURL := s.accountEndpoints(account)
 			addresses = append(addresses, blobURL, dfsURL)
+		}
+		for _, endpoint := range s.endpoints.Names() {
+			addresses = append(addresses, s.endpointURL(endpoint))
 		}
 	}
 	for _, address := range addresses {

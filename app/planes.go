@@ -235,11 +235,15 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	orders, err := s.openServing(ctx, &mlDeps)
+	if err != nil {
+		return err
+	}
 	jobs := s.openJobs(ctx, &mlDeps)
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
 	}, s.types(storageDeps, registryDeps, mlDeps), views(storageDeps, mlDeps))
-	jobs.Manager = s.manager
+	jobs.Manager, orders.Manager = s.manager, s.manager
 	catalog.Remove = s.manager.Remove
 	return nil
 }

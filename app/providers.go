@@ -1,9 +1,12 @@
 package app
 
 import (
+	"slices"
+
 	"github.com/alvara-ml/alvara/arm"
 	"github.com/alvara-ml/alvara/provider/authorization"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
+	"github.com/alvara-ml/alvara/provider/containerservice"
 	"github.com/alvara-ml/alvara/provider/insights"
 	"github.com/alvara-ml/alvara/provider/keyvault"
 	"github.com/alvara-ml/alvara/provider/machinelearning"
@@ -28,7 +31,8 @@ func (s *Server) types(accounts storage.Deps, registries containerregistry.Deps,
 		insights.Components(),
 		operationalinsights.Workspaces(),
 	}
-	return append(append(all, registries.Types()...), ml.Types()...)
+	clusters := containerservice.Deps{Directory: s.directory}
+	return slices.Concat(all, registries.Types(), clusters.Types(), ml.Types())
 }
 
 // views is the list of endpoints of the resource manager that are no resource.

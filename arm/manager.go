@@ -84,7 +84,7 @@ func New(config Config, types []Type, views []View) *Manager {
 		}
 		m.types[t.name().Key()] = t
 	}
-	config.Store.Work(operationJob, 4, m.runOperation)
+	config.Store.Work(operationJob, operationsAtOnce, m.runOperation)
 	config.Store.Work(deletedJob, 2, m.runDeleted)
 	return m
 }

@@ -33,6 +33,9 @@ const (
 	operationAttempts = 5
 	recordAttempts    = 100
 
+	// Most operations wait for others: for a role, an image, an instance that becomes ready.
+	operationsAtOnce = 256
+
 	operationJob  = "arm/operation"
 	operationKind = "arm/operations"
 	inProgress    = "InProgress"

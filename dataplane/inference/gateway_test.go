@@ -135,7 +135,12 @@ func newWorld(t *testing.T) *world {
 			w.uses = append(w.uses, use)
 			return nil
 		},
-		Choose: choose.IntN, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		Choose: func(n int) int {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return choose.IntN(n)
+		},
+		Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	listening := httptest.NewServer(w.server)
 	t.Cleanup(listening.Close)
@@ -411,7 +416,9 @@ func TestInstancesThatMisbehave(t *testing.T) {
 	// The other places are taken too: the next request finds all busy.
 	var group sync.WaitGroup
 	for range 3 {
-		group.Go(func() { w.send("ann@features", "/fraud/stream", func(r *http.Request) { r.Method, r.Body, r.ContentLength = "GET", http.NoBody, 0 }) })
+		group.Go(func() {
+			w.send("ann@features", "/fraud/stream", func(r *http.Request) { r.Method, r.Body, r.ContentLength = "GET", http.NoBody, 0 })
+		})
 	}
 	full := w.send("ann@features", "/fraud/nothing", func(r *http.Request) { r.Method = http.MethodHead })
 	for deadline := time.Now().Add(time.Minute); full.status != 429 && time.Now().Before(deadline); {

@@ -21,8 +21,11 @@ type computeKind struct {
 var computeKinds = []computeKind{
 	{"AmlCompute", false, noUnderlying, settleCluster, showCluster},
 	{"ComputeInstance", false, noUnderlying, settleInstance, showInstance},
-	{"Kubernetes", true, clusterID, settleKubernetes, func(p json.RawMessage, _ *arm.Resource[Compute], _ nodesNow) json.RawMessage { return p }},
+	{"Kubernetes", true, clusterID, settleKubernetes, showAsIs},
+	{aksType, true, managedClusterID, settleAKS, showAsIs},
 }
+
+func showAsIs(p json.RawMessage, _ *arm.Resource[Compute], _ nodesNow) json.RawMessage { return p }
 
 func kindOfCompute(name string) (computeKind, error) {
 	var names []string

@@ -14,7 +14,7 @@ import (
 
 // Compute is the properties of a compute: what jobs are to run on. Properties are those of its type.
 type Compute struct {
-	ComputeType       string          `json:"computeType"` // AmlCompute, ComputeInstance or Kubernetes
+	ComputeType       string          `json:"computeType"` // AmlCompute, ComputeInstance, Kubernetes or AKS
 	ComputeLocation   string          `json:"computeLocation,omitempty"`
 	Description       string          `json:"description,omitempty"`
 	ResourceID        string          `json:"resourceId,omitempty"`
@@ -33,11 +33,15 @@ func (d Deps) Computes() arm.Type {
 	return arm.Define(arm.Spec[Compute]{
 		Type: computeType, Identities: true, APIVersions: apiVersions, Followed: true,
 		Name: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]{0,30}[A-Za-z0-9]$`), NameRule: "2 to 32 letters, digits or '-', beginning with a letter and not ending in '-'",
-		Validate:       validateCompute,
-		Provision:      provisionCompute,
-		NeedsProvision: func(change *arm.Change[Compute]) bool { return len(change.Next.Properties.MissingGrants) > 0 },
-		Deleting:       deletingCompute,
-		Present:        d.presentCompute,
+		Linked:    linkedOfCompute,
+		Validate:  d.validateCompute,
+		Provision: d.provisionCompute,
+		NeedsProvision: func(change *arm.Change[Compute]) bool {
+			p := change.Next.Properties
+			return len(p.MissingGrants) > 0 || change.Prev == nil && !p.clusterOf().IsRoot()
+		},
+		Deleting: deletingCompute,
+		Present:  d.presentCompute,
 		Actions: []arm.Action[Compute]{
 			{Name: "listNodes", Run: d.listNodes},
 			{Name: "listKeys", Run: func(_ context.Context, _ *arm.Call, r *arm.Resource[Compute]) (any, error) {
@@ -49,7 +53,7 @@ func (d Deps) Computes() arm.Type {
 	})
 }
 
-func validateCompute(ctx context.Context, change *arm.Change[Compute]) error {
+func (d Deps) validateCompute(ctx context.Context, change *arm.Change[Compute]) error {
 	p := &change.Next.Properties
 	kind, err := kindOfCompute(p.ComputeType)
 	if err != nil {
@@ -67,6 +71,9 @@ func validateCompute(ctx context.Context, change *arm.Change[Compute]) error {
 		return err
 	}
 	if p.ResourceID, err = kind.underlying(p.ResourceID); err != nil {
+		return err
+	}
+	if err := d.settleManagedCluster(ctx, change); err != nil {
 		return err
 	}
 	var prev json.RawMessage
@@ -137,9 +144,13 @@ func checkComputeIdentity(change *arm.Change[Compute]) error {
 
 // wantedGrants are the roles that the compute's system-assigned identity is to be given: AcrPull on the workspace's
 // registry, when the registry is there at the moment in which the identity comes into being (MI-05), and not otherwise
-// (MI-06). What could not be given then is tried again with each write.
+// (MI-06). What could not be given then is tried again with each write. On a managed cluster it is the cluster's service principal that
+// is given the role (MI-13).
 func wantedGrants(change *arm.Change[Compute], workspace *arm.Resource[Workspace]) []string {
-	if !change.Next.Identity.HasSystem() {
+	if change.Prev != nil && !change.Next.Properties.clusterOf().IsRoot() {
+		return change.Prev.Properties.MissingGrants
+	}
+	if !change.Next.Identity.HasSystem() || !change.Next.Properties.clusterOf().IsRoot() {
 		return nil
 	}
 	if change.Prev != nil && change.Prev.Identity.HasSystem() {
@@ -158,7 +169,10 @@ func registryOf(missing string) (resource.ID, error) {
 }
 
 // provisionCompute gives the compute's identity its role, as the caller. It may run again.
-func provisionCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compute]) ([]store.Op, error) {
+func (d Deps) provisionCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compute]) ([]store.Op, error) {
+	if !r.Properties.clusterOf().IsRoot() {
+		return nil, d.provisionManagedCluster(ctx, call, r)
+	}
 	var wanted []grant
 	for _, text := range r.Properties.MissingGrants {
 		registry, err := registryOf(text)
@@ -175,18 +189,16 @@ func provisionCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compu
 }
 
 // presentCompute shows a compute with what it is doing, and what its identity still lacks at this moment.
-func (d Deps) presentCompute(_ context.Context, call *arm.Call, r *arm.Resource[Compute]) {
+func (d Deps) presentCompute(ctx context.Context, call *arm.Call, r *arm.Resource[Compute]) {
 	p := &r.Properties
 	if r.SystemData != nil {
 		p.CreatedOn, p.ModifiedOn = &r.SystemData.CreatedAt, &r.SystemData.LastModifiedAt
 	}
-	var missing []string
-	for _, text := range p.MissingGrants {
-		if registry, err := registryOf(text); err != nil || r.Identity == nil || !(grant{acrPull, registry}).heldBy(call, r.Identity.PrincipalID) {
-			missing = append(missing, text)
-		}
+	if p.clusterOf().IsRoot() {
+		p.MissingGrants = stillMissing(call, r.Identity, p.MissingGrants)
+	} else {
+		d.presentCluster(ctx, call, r)
 	}
-	p.MissingGrants = missing
 	if kind, err := kindOfCompute(p.ComputeType); err == nil {
 		p.Properties = kind.shown(p.Properties, r, d.Nodes.of(r.ID))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -165,12 +166,16 @@ func (p *planning) bringFiles(ctx context.Context, template *servingTemplate) er
 	}
 	own, env := p.deployment.Properties, map[string]string{}
 	if own.Model != "" {
-		file, err := p.fileOf(ctx, who, "model", own.Model, modelType)
+		file, err := p.fileOf(ctx, who, "model", own.Model, modelType, dataType)
 		if err != nil {
 			return err
 		}
 		template.Model = file
-		env["AZUREML_MODEL_DIR"] = "${{inputs." + file.Name + "}}"
+		// The folder in which the model lies by its own name, be it a file or a folder.
+		if base := path.Base("/" + file.Path); modelName.MatchString(base) {
+			file.Name = base
+		}
+		env["AZUREML_MODEL_DIR"] = "${{inputs." + file.Name + "/..}}"
 	}
 	if own.CodeConfiguration != nil {
 		file, err := p.fileOf(ctx, who, "code", own.CodeConfiguration.CodeID, codeType)
@@ -198,6 +203,9 @@ func (p *planning) bringFiles(ctx context.Context, template *servingTemplate) er
 	return nil
 }
 
+// modelName is what an input can be called.
+var modelName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$`)
+
 // commandOf runs a script without an image: Python by its interpreter, all else by itself.
 func commandOf(script string) []string {
 	if strings.EqualFold(path.Ext(script), ".py") {
@@ -209,8 +217,8 @@ func commandOf(script string) []string {
 func (p *planning) isolated() bool { return p.Isolation().Level != "process" }
 
 // fileOf finds an asset's place, and whether it is a folder, as the endpoint's identity.
-func (p *planning) fileOf(ctx context.Context, who identity.Principal, name, text string, t resource.Type) (*workload.File, error) {
-	at, err := p.resolveAsset(ctx, p.call, p.workspace.ID, text, t)
+func (p *planning) fileOf(ctx context.Context, who identity.Principal, name, text string, types ...resource.Type) (*workload.File, error) {
+	at, err := p.resolveAsset(ctx, p.call, p.workspace.ID, text, types...)
 	if err != nil {
 		return nil, err
 	}

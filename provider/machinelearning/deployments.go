@@ -17,7 +17,7 @@ type OnlineDeployment struct {
 	EndpointComputeType  string             `json:"endpointComputeType"`
 	Description          string             `json:"description,omitempty"`
 	Properties           map[string]string  `json:"properties,omitempty"`
-	Model                string             `json:"model,omitempty"`         // id of a model's version, or azureml:NAME:VERSION
+	Model                string             `json:"model,omitempty"`         // id of a model's version, azureml:NAME:VERSION, or a URL
 	EnvironmentID        string             `json:"environmentId,omitempty"` // id of an environment's version, or azureml:NAME:VERSION
 	CodeConfiguration    *CodeConfiguration `json:"codeConfiguration,omitempty"`
 	EnvironmentVariables map[string]string  `json:"environmentVariables,omitempty"`
