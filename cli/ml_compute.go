@@ -14,13 +14,17 @@ import (
 const computeColumns = "[].{Name:name, Type:type, Size:size, State:provisioning_state, Identity:identity.type}"
 
 type computeGroup struct {
-	Create computeCreate `cmd:"" help:"Create a cluster or an instance." example:"alvara ml compute create -n cpu -w ws -g rg1 --type AmlCompute --min-instances 0 --max-instances 2 --identity-type SystemAssigned ;; alvara ml compute create -f cluster.yaml -w ws -g rg1"`
-	Show   computeShow   `cmd:"" help:"Show a compute." example:"alvara ml compute show -n cpu -w ws -g rg1 --query identity.principal_id -o tsv"`
-	List   computeList   `cmd:"" help:"List computes." example:"alvara ml compute list -w ws -g rg1 --type AmlCompute -o table"`
-	Update computeUpdate `cmd:"" help:"Change a compute's scale, identity, description or tags." example:"alvara ml compute update -n cpu -w ws -g rg1 --max-instances 4"`
-	Delete computeDelete `cmd:"" help:"Delete a compute." example:"alvara ml compute delete -n cpu -w ws -g rg1 --yes"`
-	Attach computeAttach `cmd:"" help:"Attach a Kubernetes cluster." example:"alvara ml compute attach -n k8s -w ws -g rg1 --type Kubernetes --namespace ml --resource-id /subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg1/providers/Microsoft.Kubernetes/connectedClusters/arc"`
-	Detach computeDetach `cmd:"" help:"Detach what is attached; the cluster itself stays." example:"alvara ml compute detach -n k8s -w ws -g rg1 --yes"`
+	Create    computeCreate    `cmd:"" help:"Create a cluster or an instance." example:"alvara ml compute create -n cpu -w ws -g rg1 --type AmlCompute --min-instances 0 --max-instances 2 --identity-type SystemAssigned ;; alvara ml compute create -f cluster.yaml -w ws -g rg1"`
+	Show      computeShow      `cmd:"" help:"Show a compute." example:"alvara ml compute show -n cpu -w ws -g rg1 --query identity.principal_id -o tsv"`
+	List      computeList      `cmd:"" help:"List computes." example:"alvara ml compute list -w ws -g rg1 --type AmlCompute -o table"`
+	Update    computeUpdate    `cmd:"" help:"Change a compute's scale, identity, description or tags." example:"alvara ml compute update -n cpu -w ws -g rg1 --max-instances 4"`
+	Delete    computeDelete    `cmd:"" help:"Delete a compute." example:"alvara ml compute delete -n cpu -w ws -g rg1 --yes"`
+	Attach    computeAttach    `cmd:"" help:"Attach a Kubernetes cluster." example:"alvara ml compute attach -n k8s -w ws -g rg1 --type Kubernetes --namespace ml --resource-id /subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg1/providers/Microsoft.Kubernetes/connectedClusters/arc"`
+	Start     computeStart     `cmd:"" help:"Start an instance." example:"alvara ml compute start -n notebook -w ws -g rg1"`
+	Stop      computeStop      `cmd:"" help:"Stop an instance." example:"alvara ml compute stop -n notebook -w ws -g rg1"`
+	Restart   computeRestart   `cmd:"" help:"Stop an instance and start it again." example:"alvara ml compute restart -n notebook -w ws -g rg1"`
+	ListNodes computeListNodes `cmd:"" name:"list-nodes" help:"List the nodes of a cluster, with what runs on them." example:"alvara ml compute list-nodes -n cpu -w ws -g rg1 -o table"`
+	Detach    computeDetach    `cmd:"" help:"Detach what is attached; the cluster itself stays." example:"alvara ml compute detach -n k8s -w ws -g rg1 --yes"`
 }
 
 // inWorkspace names the workspace that something lies in.

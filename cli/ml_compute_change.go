@@ -102,7 +102,7 @@ func (c *Call) removeCompute(at computeShow, action string, noWait bool) error {
 type computeAttach struct {
 	Name       string `short:"n" help:"Name; may also stand in the file."`
 	File       string `short:"f" type:"existingfile" help:"compute.yaml; flags win over it."`
-	Type       string `short:"t" help:"Kubernetes."`
+	Type       string `short:"t" help:"Kubernetes, or AKS."`
 	ResourceID string `name:"resource-id" placeholder:"ID" help:"Id of the cluster."`
 	Namespace  string `help:"Namespace of the cluster for jobs."`
 	computeIdentityFlags

@@ -14,6 +14,8 @@ const (
 // computeTargetGroup is what the older commands call computes.
 type computeTargetGroup struct {
 	Create     targetCreateGroup `cmd:"" help:"Create a compute."`
+	Attach     targetAttachGroup `cmd:"" help:"Attach a compute that there is."`
+	Detach     targetDetach      `cmd:"" help:"Detach what is attached; the cluster itself stays." example:"alvara ml computetarget detach -n inference -w ws -g rg1"`
 	Show       targetShow        `cmd:"" help:"Show a compute." example:"alvara ml computetarget show -n cpu -w ws -g rg1"`
 	List       targetList        `cmd:"" help:"List computes." example:"alvara ml computetarget list -w ws -g rg1 -o table"`
 	Delete     targetDelete      `cmd:"" help:"Delete a compute." example:"alvara ml computetarget delete -n cpu -w ws -g rg1"`
@@ -21,6 +23,7 @@ type computeTargetGroup struct {
 }
 
 type targetCreateGroup struct {
+	Aks        aksTargetCreate  `cmd:"" help:"Make a cluster that models are served on, and attach it; its service principal gets AcrPull on the workspace's registry." example:"alvara ml computetarget create aks -n inference -w ws -g rg1"`
 	Amlcompute amlcomputeCreate `cmd:"" name:"amlcompute" help:"Create a cluster." example:"alvara ml computetarget create amlcompute -n cpu -w ws -g rg1 --min-nodes 0 --max-nodes 2 --vm-size Standard_DS3_v2 --assign-identity [system]"`
 }
 

@@ -11,11 +11,14 @@ import (
 )
 
 type jobCreate struct {
-	File   string   `short:"f" type:"existingfile" required:"" help:"job.yml: a command job or a pipeline; flags win over it."`
-	Name   string   `short:"n" help:"Name of the job; without it a new one."`
-	Set    []string `sep:"none" placeholder:"PATH=VALUE" help:"Fields of the file to set, such as inputs.epochs=5 resources.instance_count=2."`
-	Stream bool     `help:"Show the log until the job ends; the exit code is 1 unless it completes."`
-	Web    bool     `short:"e" help:"Not offered: there is no studio to open."`
+	File           string   `short:"f" type:"existingfile" required:"" help:"job.yml: a command job or a pipeline; flags win over it."`
+	Name           string   `short:"n" help:"Name of the job; without it a new one."`
+	Set            []string `sep:"none" placeholder:"PATH=VALUE" help:"Fields of the file to set, such as inputs.epochs=5 resources.instance_count=2."`
+	Stream         bool     `help:"Show the log until the job ends; the exit code is 1 unless it completes."`
+	DisplayName    string   `name:"display-name" help:"Name to show."`
+	Description    string   `short:"d" help:"What the job is for."`
+	ExperimentName string   `name:"experiment-name" help:"Experiment that the job belongs to."`
+	Web            bool     `short:"e" help:"Not offered: there is no studio to open."`
 	storeFlags
 	tagFlags
 }
@@ -66,14 +69,8 @@ func (j *jobCreate) read() (*document.Object, error) {
 	if err := setInto(given, j.Set); err != nil {
 		return nil, err
 	}
-	tags, err := tagsOf(j.Tags)
-	if err != nil {
-		return nil, err
-	}
-	if tags != nil {
-		given.Set("tags", tags)
-	}
-	return given, nil
+	given.SetIf("display_name", j.DisplayName).SetIf("description", j.Description).SetIf("experiment_name", j.ExperimentName)
+	return given, setTags(given, j.Tags)
 }
 
 // newJobName is a name that no other job has.

@@ -34,13 +34,39 @@ func jobDocument(job *document.Object) *document.Object {
 			shown := snakeKeys(p.Object(key)).(*document.Object)
 			shown.Set("type", strings.ToLower(shown.Text("distribution_type"))).Delete("distribution_type")
 			out.Set(key, shown)
-		case "environmentVariables", "jobs":
+		case "environmentVariables":
 			out.Set(snake(key), value)
+		case "jobs":
+			out.Set(key, stepsDocument(p.Object(key)))
+		case "settings":
+			shown := snakeKeys(p.Object(key)).(*document.Object)
+			if compute := shown.Text("default_compute_id"); compute != "" {
+				shown.Set("default_compute", reference(compute)).Delete("default_compute_id")
+			}
+			out.Set(key, shown)
 		default:
 			out.Set(snake(key), snakeKeys(value))
 		}
 	}
 	return out.Set("tags", p.Get("tags")).Set("properties", p.Get("properties")).Set("id", job.Get("id")).Set("creation_context", creation(job))
+}
+
+// stepsDocument is the steps of a pipeline in the words of the files.
+func stepsDocument(steps *document.Object) *document.Object {
+	out := document.New()
+	for _, name := range steps.Keys() {
+		shown := jobDocument(document.New("properties", steps.Object(name)))
+		step := document.New("type", "command")
+		for _, key := range shown.Keys() {
+			switch value := shown.Get(key); {
+			case key == "type", key == "creation_context", value == nil, value == "":
+			default:
+				step.Set(key, value)
+			}
+		}
+		out.Set(name, step)
+	}
+	return out
 }
 
 // reference writes an id as files name it: azureml:NAME, or azureml:NAME:VERSION.
@@ -66,7 +92,7 @@ func exchangeDocument(given *document.Object) *document.Object {
 			out.Set(name, one.Get("value"))
 			continue
 		}
-		shown := document.New("type", kind).SetIf("path", reference(one.Text("uri"))).SetIf("description", one.Text("description")).
+		shown := document.New().SetIf("type", kind).SetIf("path", reference(one.Text("uri"))).SetIf("description", one.Text("description")).
 			SetIf("name", one.Text("assetName")).SetIf("version", one.Text("assetVersion"))
 		if mode := one.Text("mode"); mode != "" {
 			modes := inputModes

@@ -207,12 +207,18 @@ func (f jobFile) input(where string, value any) (*document.Object, error) {
 		}
 		path = uri
 	}
-	return document.New("jobInputType", first(kind, "uri_folder"), "uri", assetReference(path)).SetIf("mode", mode).SetIf("description", given.Text("description")), nil
+	if kind == "" && !strings.Contains(path, "${{parent.") { // what is bound has the type of what it is bound to
+		kind = "uri_folder"
+	}
+	return document.New().SetIf("jobInputType", kind).Set("uri", assetReference(path)).SetIf("mode", mode).SetIf("description", given.Text("description")), nil
 }
 
 // output reads one output; nothing at all is a folder of the job's own.
 func (f jobFile) output(where string, value any) (*document.Object, error) {
 	given, ok := value.(*document.Object)
+	if text, isText := value.(string); isText && strings.Contains(text, "${{parent.") {
+		given, ok = document.New("path", text), true
+	}
 	if !ok && value != nil {
 		return nil, usagef("%s is %v; a mapping with type and path was expected, or nothing", where, value)
 	}
@@ -231,7 +237,10 @@ func (f jobFile) output(where string, value any) (*document.Object, error) {
 	if path != "" && localPath(path) {
 		return nil, usagef("%s: %s is on this machine; a job writes into storage, such as azureml://datastores/workspaceblobstore/paths/FOLDER/, and `alvara ml job download` brings it here", where, path)
 	}
-	return document.New("jobOutputType", first(kind, "uri_folder")).SetIf("uri", path).SetIf("mode", mode).SetIf("description", given.Text("description")).
+	if kind == "" && !strings.Contains(path, "${{parent.") {
+		kind = "uri_folder"
+	}
+	return document.New().SetIf("jobOutputType", kind).SetIf("uri", path).SetIf("mode", mode).SetIf("description", given.Text("description")).
 		SetIf("assetName", given.Text("name")).SetIf("assetVersion", given.Text("version")), nil
 }
 

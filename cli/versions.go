@@ -10,6 +10,8 @@ const (
 	machineLearnAPI   = "2024-04-01"
 	registryAPI       = "2023-07-01"
 	registryRunsAPI   = "2019-06-01-preview"
+	clusterAPI        = "2024-09-01"
+	clusterProvider   = "/providers/Microsoft.ContainerService/managedClusters"
 	identityProvider  = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
 	storageProvider   = "/providers/Microsoft.Storage/storageAccounts"
 	registryProvider  = "/providers/Microsoft.ContainerRegistry/registries"
