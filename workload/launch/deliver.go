@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -51,16 +52,19 @@ var errGone = errors.New("not there")
 
 // delivery is one output on its way.
 type delivery struct {
-	run     *launched
-	output  workload.File
-	who     identity.Principal
-	root    *os.Root // where the output lies
-	limits  Limits
-	files   int
-	size    int64
+	run    *launched
+	output workload.File
+	who    identity.Principal
+	root   *os.Root // where the output lies
+	limits Limits
+	found  int
+	size   int64
+	files  atomic.Int64 // written
+	bytes  atomic.Int64 // of these
+	tell   func(string)
+
+	mu      sync.Mutex
 	skipped int
-	written atomic.Int64 // bytes
-	tell    func(string)
 }
 
 func (r *launched) deliver(ctx context.Context, root *os.Root, output workload.File, tell func(string)) error {
@@ -73,7 +77,6 @@ func (r *launched) deliver(ctx context.Context, root *os.Root, output workload.F
 		err = d.folder(ctx)
 	} else {
 		err = d.write(ctx, left{path: output.Name}, strings.Trim(output.Path, "/"))
-		d.files = 1
 	}
 	if errors.Is(err, errGone) {
 		tell(fmt.Sprintf("The output %s is not written: the run has left no such %s in %s.", output.Name, map[bool]string{true: "folder", false: "file"}[output.Folder], r.at.inside.outputs))
@@ -85,7 +88,7 @@ func (r *launched) deliver(ctx context.Context, root *os.Root, output workload.F
 	if d.skipped > mostSkipped {
 		tell(fmt.Sprintf("The output %s: %d more are not written.", output.Name, d.skipped-mostSkipped))
 	}
-	tell(fmt.Sprintf("Wrote the output %s: %s to %s in %s, as %s.", output.Name, amount(d.files, d.written.Load()), address(output), output.Account, called(d.who)))
+	tell(fmt.Sprintf("Wrote the output %s: %s to %s in %s, as %s.", output.Name, amount(int(d.files.Load()), d.bytes.Load()), address(output), output.Account, called(d.who)))
 	return nil
 }
 
@@ -102,15 +105,16 @@ func (d *delivery) folder(ctx context.Context) error {
 	group, writing := errgroup.WithContext(ctx)
 	group.SetLimit(atOnce)
 	err = walk(root, d.skip, func(file left) error {
-		d.files++
+		d.found++
 		d.size += file.size
-		if d.files > d.limits.Entries || d.size > d.limits.Bytes {
+		if d.found > d.limits.Entries || d.size > d.limits.Bytes {
 			return resource.Errorf(resource.TooLarge, "OutputTooLarge", "There are more than %d files or %d GiB.", d.limits.Entries, d.limits.Bytes>>30)
 		}
 		group.Go(func() error {
 			err := d.write(writing, file, path.Join(strings.Trim(d.output.Path, "/"), file.path))
 			if errors.Is(err, errGone) {
-				return nil // in the place of a file is something else by now
+				d.skip(file.path, "it cannot be read")
+				return nil
 			}
 			return err
 		})
@@ -123,6 +127,8 @@ func (d *delivery) folder(ctx context.Context) error {
 }
 
 func (d *delivery) skip(name, why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.skipped++; d.skipped <= mostSkipped {
 		d.tell(fmt.Sprintf("The output %s: %q is not written: %s.", d.output.Name, name, why))
 	}
@@ -141,6 +147,7 @@ func (d *delivery) write(ctx context.Context, file left, to string) error {
 	if err := d.run.launcher.Files.Write(ctx, d.who, d.output.Account, d.output.Container, to, content); err != nil {
 		return err
 	}
-	d.written.Add(info.Size())
+	d.files.Add(1)
+	d.bytes.Add(info.Size())
 	return nil
 }

@@ -31,8 +31,8 @@ func TestHostile(t *testing.T) {
 		order.Outputs = append(order.Outputs, workload.File{Name: "file", Account: "a", Container: "c", Path: "out/file"})
 		model, artifacts := w.at(order, "outputs/good"), w.at(order, "code/outputs")
 		order.Command = w.order("write "+model+"/kept x", "link "+secret+" "+model+"/link", "link "+filepath.Dir(secret)+" "+model+"/folder", "fifo "+model+"/pipe", "link . "+model+"/loop",
-			"write "+model+"/bad\xff name", "deep "+model+" 3000", "mode "+model+"/kept 0000",
-			"link "+filepath.Dir(secret)+" "+w.at(order, "outputs/swapped"), "fifo "+w.at(order, "outputs/pipe"), "link "+secret+" "+w.at(order, "outputs/file"),
+			"write "+model+"/bad\xff name", "deep "+model+" 300", "mode "+model+"/kept 0000",
+			"swap "+filepath.Dir(secret)+" "+w.at(order, "outputs/swapped"), "fifo "+w.at(order, "outputs/pipe"), "link "+secret+" "+w.at(order, "outputs/file"),
 			"link "+secret+" "+artifacts+"/link", "link "+filepath.Dir(secret)+" "+artifacts+"/folder", "fifo "+artifacts+"/pipe", "many "+artifacts+" "+count,
 			"link "+secret+" "+w.at(order, "run/metrics.jsonl")).Command
 		run, status, said := w.run(order)

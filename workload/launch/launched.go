@@ -98,10 +98,20 @@ func (r *launched) Metrics(offset int64, w io.Writer) (int64, error) {
 	return offset + int64(n), err
 }
 
+// openAnyhow opens something for reading, also where its owner has taken the right to do so from himself. It is no link.
+func openAnyhow(root *os.Root, name string, flags int) (*os.File, error) {
+	open := func() (*os.File, error) { return root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|flags, 0) }
+	file, err := open()
+	if errors.Is(err, fs.ErrPermission) && root.Chmod(name, 0o700) == nil {
+		return open()
+	}
+	return file, err
+}
+
 // openRegular opens a file of a folder that a stranger has filled: no link, no pipe, no device, and nothing outside. Errors: fs.ErrNotExist
 // for all of these.
 func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
-	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	file, err := openAnyhow(root, name, unix.O_NONBLOCK)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	}

@@ -14,9 +14,6 @@ import (
 	"github.com/alvara-ml/alvara/workload"
 )
 
-// directory opens folders alone, and no links to them.
-const directory = unix.O_DIRECTORY | unix.O_NOFOLLOW
-
 // What a run leaves is a stranger's: links that lead anywhere, pipes that never end, names that are none, folders without a bottom. It is
 // read below a root that nothing gets out of, and only regular files are regarded.
 
@@ -41,7 +38,7 @@ func walk(root *os.Root, skip skipped, each func(left) error) error {
 const listed = 1000
 
 func walkFolder(root *os.Root, folder string, skip skipped, each func(left) error) error {
-	opened, err := root.OpenFile(path.Join(".", folder), os.O_RDONLY|directory, 0)
+	opened, err := openAnyhow(root, path.Join(".", folder), unix.O_DIRECTORY)
 	if err != nil {
 		skip(folder, "it cannot be read")
 		return nil

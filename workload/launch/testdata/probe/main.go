@@ -40,7 +40,7 @@ var commands = map[string]func([]string) error{
 	"list":  list,
 	"link":  func(args []string) error { return os.Symlink(args[0], args[1]) },
 	"swap":  func(args []string) error { return errors.Join(os.RemoveAll(args[1]), os.Symlink(args[0], args[1])) },
-	"fifo":  func(args []string) error { return syscall.Mkfifo(args[0], 0o666) },
+	"fifo":  func(args []string) error { return errors.Join(os.RemoveAll(args[0]), syscall.Mkfifo(args[0], 0o666)) },
 	"mode":  func(args []string) error { return os.Chmod(args[0], fs.FileMode(number(args[1]))) },
 	"many":  many,
 	"deep":  deep,
