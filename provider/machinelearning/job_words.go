@@ -115,9 +115,9 @@ func bindings(p *Job) string {
 	return strings.Join(all, ", ")
 }
 
-// shellWords are what only a shell carries out.
+// shellWords are what a shell carries out itself: only a shell can, or an image with a shell may have no program for it.
 var shellWords = []string{
-	".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "declare", "eval", "exec", "exit", "export", "fg", "for", "function", "getopts",
+	".", ":", "echo", "false", "kill", "printf", "pwd", "test", "true", "alias", "bg", "break", "case", "cd", "command", "continue", "declare", "eval", "exec", "exit", "export", "fg", "for", "function", "getopts",
 	"hash", "if", "jobs", "local", "read", "readonly", "return", "select", "set", "shift", "shopt", "source", "time", "times", "trap", "type", "typeset", "ulimit",
 	"umask", "unalias", "unset", "until", "wait", "while",
 }
