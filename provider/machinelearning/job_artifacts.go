@@ -32,7 +32,7 @@ func (c *carrying) keepArtifacts(ctx context.Context, run workload.Launched, lef
 		}
 		var content io.ReadCloser
 		if content, err = run.OpenArtifact(file.Path); err == nil {
-			err = c.Write(ctx, who, at.Account, at.Container, at.below(file.Path), content)
+			err = c.Write(ctx, who, at.Account, at.Container, at.below(artifactFolder+file.Path), content)
 			_ = content.Close() // only read
 		}
 	}

@@ -163,6 +163,12 @@ func (*carrying) describe(j *Job, status job.Status) {
 	}
 }
 
+// exitHints say what exit codes of shells, and of those who begin commands, mean.
+var exitHints = map[int]string{
+	126: "The program of the command cannot be executed: see the log, and whether it is made for this machine.",
+	127: "The program of the command is not in the image, or the shell that a command with more than plain words needs: see the log.",
+}
+
 // outcomeOfRun is the end of a job in the words of its run's.
 func outcomeOfRun(status job.Status) outcome {
 	switch status.State {
@@ -176,6 +182,11 @@ func outcomeOfRun(status job.Status) outcome {
 	}[status.Reason]
 	if code == "" {
 		code = "RunFailed"
+	}
+	for _, node := range status.Nodes {
+		if hint := exitHints[node.ExitCode]; hint != "" && status.Reason == job.ExitCode && node.Ended {
+			return outcome{jobFailed, code, status.Message + " " + hint}
+		}
 	}
 	message := status.Message
 	if message == "" {

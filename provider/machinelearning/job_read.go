@@ -38,11 +38,14 @@ func (d Deps) jobLog(ctx context.Context, call *arm.Call, r *arm.Resource[Job]) 
 		}
 		return logPart(text, next, r.Properties.Status), nil
 	}
-	if r.Properties.Run == nil {
+	if r.Properties.Run == nil && len(r.Properties.Parts) == 0 {
 		return logPart(nil, offset, r.Properties.Status), nil
 	}
 	view := logView{JobRunner: d.Runner, id: r.ID, node: -1}
 	if call.QueryValue("node") != "" {
+		if r.Properties.Run == nil {
+			return nil, resource.Invalidf("InvalidParameter", "node: the job %s is a pipeline, whose steps have nodes; ask for the log of a step's job", r.Name).At("node")
+		}
 		node, err := countOf(call, "node")
 		if err != nil {
 			return nil, err
@@ -139,6 +142,9 @@ func (v *logView) copy(ctx context.Context, offset int64, follow bool, w io.Writ
 // copyNow copies what there is of a log; of the run's output, with follow, all of it until the run has ended.
 func (v *logView) copyNow(ctx context.Context, job *arm.Resource[Job], offset int64, follow bool, w io.Writer) (int64, error) {
 	kept := job.Properties.Run
+	if kept == nil { // a pipeline
+		return v.Logs.Copy(v.id, logHead, offset, w)
+	}
 	if v.node >= 0 {
 		if !kept.Launched {
 			return offset, nil
@@ -293,6 +299,9 @@ func (r *JobRunner) openFor(ctx context.Context, job *arm.Resource[Job]) (worklo
 	return r.open(ctx, job)
 }
 
+// artifactFolder is the folder of the working folder whose files are kept.
+const artifactFolder = "outputs/"
+
 // jobArtifacts names the files that a job has left: {"value": [{path, size}]}, by their paths below the working folder, such as
 // outputs/model.bin.
 func (d Deps) jobArtifacts(ctx context.Context, _ *arm.Call, r *arm.Resource[Job]) (any, error) {
@@ -303,7 +312,7 @@ func (d Deps) jobArtifacts(ctx context.Context, _ *arm.Call, r *arm.Resource[Job
 	}
 	files, err := run.Artifacts()
 	for _, file := range files {
-		value = append(value, map[string]any{"path": file.Path, "size": file.Size})
+		value = append(value, map[string]any{"path": artifactFolder + file.Path, "size": file.Size})
 	}
 	return map[string]any{"value": value}, err
 }
@@ -342,7 +351,11 @@ func (d Deps) artifactContent(ctx context.Context, call *arm.Call, job *arm.Reso
 	if run == nil {
 		return nil, missing
 	}
-	content, err := run.OpenArtifact(path)
+	below, found := strings.CutPrefix(path, artifactFolder)
+	if !found {
+		return nil, missing
+	}
+	content, err := run.OpenArtifact(below)
 	if resource.KindOf(err) == resource.NotFound {
 		return nil, missing
 	}

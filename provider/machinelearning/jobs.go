@@ -53,7 +53,7 @@ func (d Deps) linkedOfJob(ctx context.Context, change *arm.Change[Job]) ([]arm.R
 
 func (d Deps) validateJob(ctx context.Context, change *arm.Change[Job]) error {
 	if change.Prev != nil {
-		return keepJob(change)
+		return d.keepJob(ctx, change)
 	}
 	workspace, err := workspaceOf(ctx, change.Call, change.Next.ID.Parent())
 	if err != nil {
@@ -82,13 +82,19 @@ func (d Deps) validateJob(ctx context.Context, change *arm.Change[Job]) error {
 }
 
 // keepJob lets an update change the words about a job, and nothing else.
-func keepJob(change *arm.Change[Job]) error {
+func (d Deps) keepJob(ctx context.Context, change *arm.Change[Job]) error {
 	next, old := change.Next.Properties, change.Prev.Properties
 	words := [4]any{next.DisplayName, next.Description, next.Tags, next.IsArchived}
 	if next.DisplayName == "" {
 		words[0] = old.DisplayName
 	}
-	if field := changedField(next, old); field != "" {
+	field := changedField(next, old)
+	if field != "" { // the same may be named otherwise
+		if same, err := d.settledAgain(ctx, change); err == nil {
+			field = changedField(same, old)
+		}
+	}
+	if field != "" {
 		return resource.Conflictf("JobImmutable", "properties.%s of the job %s cannot be changed: a job stays as it was submitted, but for displayName, description, tags and isArchived. Submit a job with another name.", field, change.Next.Name).At("properties." + field)
 	}
 	if words[3] == true && !old.ended() {
@@ -99,6 +105,24 @@ func keepJob(change *arm.Change[Job]) error {
 	p.DisplayName, p.Description, p.IsArchived = words[0].(string), next.Description, next.IsArchived
 	p.Tags = next.Tags
 	return nil
+}
+
+// settledAgain is a job that is there as it would be if it were submitted now.
+func (d Deps) settledAgain(ctx context.Context, change *arm.Change[Job]) (Job, error) {
+	text, err := json.Marshal(change.Next)
+	if err != nil {
+		return Job{}, err
+	}
+	again := &arm.Resource[Job]{}
+	if err := json.Unmarshal(text, again); err != nil {
+		return Job{}, err
+	}
+	kind, err := d.kindOfJob(again.Properties.JobType)
+	if err != nil {
+		return Job{}, err
+	}
+	err = kind.settle(ctx, &arm.Change[Job]{Call: change.Call, Next: again})
+	return again.Properties, err
 }
 
 // changedField names a field that the caller gives and that is not as it was; what only the server writes is not looked at, and neither

@@ -80,17 +80,22 @@ func (p pairs) in(have map[string]string) bool {
 	return true
 }
 
-// jobsListed reads the query of the list of jobs: jobType, tag, properties as name or name=value, parted by commas, and
-// listViewType.
+// jobsListed reads the query of the list of jobs: jobType, status, experimentName, tag, properties as name or name=value, parted by commas,
+// parentJobName, the pipeline whose steps are wanted, and listViewType.
 func jobsListed(call *arm.Call) (func(*arm.Resource[Job]) bool, error) {
 	view, err := viewOf(call)
 	if err != nil {
 		return nil, err
 	}
+	status, experiment := call.QueryValue("status"), call.QueryValue("experimentName")
 	jobType, properties, tags := call.QueryValue("jobType"), pairsOf(call.QueryValue("properties")), pairsOf(call.QueryValue("tag"))
+	if parent := call.QueryValue("parentJobName"); parent != "" {
+		properties[pipelineProperty] = &parent
+	}
 	return func(r *arm.Resource[Job]) bool {
 		p := r.Properties
-		return view(p.IsArchived) && (jobType == "" || strings.EqualFold(jobType, p.JobType)) && properties.in(p.Properties) && tags.in(p.Tags)
+		return view(p.IsArchived) && (jobType == "" || strings.EqualFold(jobType, p.JobType)) && (status == "" || strings.EqualFold(status, p.Status)) &&
+			(experiment == "" || strings.EqualFold(experiment, p.ExperimentName)) && properties.in(p.Properties) && tags.in(p.Tags)
 	}, nil
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/alvara-ml/alvara/guard"
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/provider/authorization"
+	"github.com/alvara-ml/alvara/provider/containerservice"
 	"github.com/alvara-ml/alvara/provider/insights"
 	"github.com/alvara-ml/alvara/provider/keyvault"
 	"github.com/alvara-ml/alvara/provider/machinelearning"
@@ -58,6 +59,8 @@ type world struct {
 	manager   *arm.Manager
 	owner     string
 	images    *fakeImages
+	serving   servingWorld
+	deps      machinelearning.Deps
 	nodes     *machinelearning.NodeScheduler
 	later     atomic.Int64 // by how many nanoseconds the clock of the nodes is ahead
 }
@@ -99,17 +102,24 @@ func newWorld(t testing.TB) *world {
 	}
 	w.nodes, err = machinelearning.OpenNodes(w.store, 100, func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) })
 	check(err)
+	w.deps = machinelearning.Deps{
+		Sealer: sealer, Nodes: w.nodes, DiscoveryURL: "https://discovery", Registries: w.images, Read: w.images.read, List: w.images.list, Open: w.images.open,
+		Runner: &machinelearning.JobRunner{}, EndpointDeps: machinelearning.EndpointDeps{ClusterPrincipal: w.directory.FindByClientID},
+	}
+	w.deps.EndpointDeps = w.openServing()
 	types := append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
 		accounts.Accounts(), storage.Services(), accounts.Containers(), keyvault.Vaults(), insights.Components(), operationalinsights.Workspaces(),
+		containerservice.Deps{Directory: w.directory}.Clusters(),
 		// What a workspace needs of a registry: to be there, to have its name alone, to say whether its admin user is enabled, and to
 		// take builds.
 		arm.Define(arm.Spec[object]{Type: "Microsoft.ContainerRegistry/registries", Tracked: true, GlobalName: true, Actions: w.images.actions()}),
-	}, machinelearning.Deps{Sealer: sealer, Nodes: w.nodes, DiscoveryURL: "https://discovery", Registries: w.images, Read: w.images.read, List: w.images.list, Open: w.images.open}.Types()...)
+	}, w.deps.Types()...)
 	w.manager = arm.New(arm.Config{
 		Store: w.store, Guard: &guard.Guard{Access: live, Audit: silent{}, Clock: time.Now}, Authenticator: w, Identities: w.directory,
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,
 	}, types, arm.OperationViews())
+	check(w.startServing())
 	check(w.store.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
