@@ -46,6 +46,7 @@ func doctorChecks() []doctorCheck {
 		checkComputeIdentities, checkComputePulls, checkComputesWithoutIdentity,
 		checkConnectionIdentities, checkConnectionGrants,
 		checkEnvironmentIdentities, checkEnvironmentBuilds, checkEnvironmentsAsTheyAre,
+		checkEndpointIdentities, checkEndpointRoles, checkEndpointKeys, checkClusters,
 		checkBroadGrants, checkOrphanedGrants,
 	}
 }

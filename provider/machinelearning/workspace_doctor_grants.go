@@ -64,6 +64,13 @@ func (e *examination) workers(ctx context.Context) ([]runsCode, error) {
 	for _, compute := range computes {
 		out = append(out, runsCode{compute.ID.String(), "The compute " + compute.Name, carriedBy(compute.Identity)})
 	}
+	endpoints, err := e.endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, endpoint := range endpoints {
+		out = append(out, runsCode{endpoint.ID.String(), "The endpoint " + endpoint.Name, carriedBy(endpoint.Identity)})
+	}
 	return out, nil
 }
 

@@ -98,5 +98,14 @@ func (e *examination) needAdminUser(ctx context.Context) ([]passwordUse, error) 
 			out = append(out, passwordUse{"the compute " + compute.Name + ", which has no identity", e.giveIdentity(compute)})
 		}
 	}
+	deployments, err := e.deployments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, deployment := range deployments {
+		if deployment.Properties.EndpointComputeType == onContainer {
+			out = append(out, passwordUse{name: "the deployment " + deployment.ID.Parent().Name() + "/" + deployment.Name + " on container instances"})
+		}
+	}
 	return out, nil
 }
