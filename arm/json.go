@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alvara-ml/alvara/resource"
@@ -182,7 +183,7 @@ func decodeInto(field string, value any, into any, strict bool) error {
 	}
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
-		at := strings.Trim(field+"."+wrongType.Field, ".")
+		at := strings.Trim(field+"."+wireName(wrongType.Field), ".")
 		return resource.Invalidf("InvalidRequestContent", "%s is %s; %s was expected", at, article(wrongType.Value), goKind(wrongType.Type.String())).At(at)
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
@@ -220,4 +221,11 @@ func goKind(kind string) string {
 		return "true or false"
 	}
 	return "a number"
+}
+
+// wireName is the path of a field without the names of the structs that are embedded on the way to it; fields of the wire begin in
+// lower case.
+func wireName(path string) string {
+	parts := strings.Split(path, ".")
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part != "" && part[0] >= 'A' && part[0] <= 'Z' }), ".")
 }

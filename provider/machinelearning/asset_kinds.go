@@ -16,7 +16,7 @@ type AssetVersion struct {
 	Lifecycle
 	Description string            `json:"description,omitempty"`
 	Tags        map[string]string `json:"tags,omitempty"`
-	Properties  map[string]string `json:"properties,omitempty"`
+	Properties  texts             `json:"properties,omitempty"`
 	IsAnonymous bool              `json:"isAnonymous"`
 }
 

@@ -71,6 +71,12 @@ func TestAssets(t *testing.T) {
 				t.Errorf("%s: the list with %q has %d; want %d", asset.plural, query, list.count("value"), count)
 			}
 		}
+		numbered := w.must("PUT", ws+"/"+asset.plural+"/numbered/versions/1", object{"properties": and(asset.content, object{"properties": object{"hash_version": 2, "yes": true, "text": "2"}})})
+		if p := "properties.properties."; numbered.text(p+"hash_version") != "2" || numbered.text(p+"yes") != "true" || numbered.text(p+"text") != "2" {
+			t.Errorf("%s with numbers: %s", asset.plural, numbered.Raw)
+		}
+		refused(t, "a list", w.do("PUT", ws+"/"+asset.plural+"/numbered/versions/2", object{"properties": and(asset.content, object{"properties": object{"own": []int{1}}})}), 400, "InvalidRequestContent", "properties.properties.own", "a string was expected")
+		refused(t, "a number", w.do("PUT", ws+"/"+asset.plural+"/numbered/versions/2", object{"properties": and(asset.content, object{"description": 1})}), 400, "InvalidRequestContent", "properties.description is a number")
 		// Clients look for what they have uploaded before under a name that is not there yet.
 		if list := w.must("GET", ws+"/"+asset.plural+"/nothing/versions?hash=ab", nil); list.count("value") != 0 {
 			t.Errorf("%s: %s", asset.plural, list.Raw)
@@ -201,7 +207,7 @@ func TestSDKAssets(t *testing.T) {
 		PendingUploadType: ptr(armmachinelearning.PendingUploadTypeTemporaryBlobReference),
 	}, nil))
 	credential, _ := upload.BlobReferenceForConsumption.Credential.(*armmachinelearning.SASCredentialDto)
-	if credential == nil || *credential.SasURI != *upload.BlobReferenceForConsumption.BlobURI {
+	if credential == nil || *credential.SasURI != "" || !strings.HasPrefix(*upload.BlobReferenceForConsumption.BlobURI, "https://") {
 		t.Errorf("the upload: %+v", upload.BlobReferenceForConsumption)
 	}
 	code := got[armmachinelearning.CodeVersionsClientCreateOrUpdateResponse](t)(codes.CreateOrUpdate(ctx, "rg", "ws", "src", "1", armmachinelearning.CodeVersion{
