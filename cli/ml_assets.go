@@ -111,15 +111,8 @@ func (w *workspaceAssets) version(what, collection, text string) (string, error)
 		return path + "/versions/" + segment(version), nil
 	}
 	return w.once("latest "+path, func() (string, error) {
-		found, err := w.call.arm(http.MethodGet, path, machineLearnAPI, nil)
-		if err != nil {
-			return "", err
-		}
-		latest := found.Text("properties", "latestVersion")
-		if latest == "" {
-			return "", &notFound{what + ": " + name + " has no version that is not archived"}
-		}
-		return path + "/versions/" + segment(latest), nil
+		latest, err := w.call.latestVersion(path)
+		return path + "/versions/" + segment(latest), err
 	})
 }
 

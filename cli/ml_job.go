@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/alvara-ml/alvara/cli/document"
@@ -80,18 +81,16 @@ func (j *jobList) Run(c *Call) error {
 	}
 	request.Query.Set("listViewType", j.viewType())
 	out := []*document.Object{}
-	err = c.client.Pages(c.ctx, request, func(page []*document.Object) bool {
-		for _, job := range page {
-			if j.Status == "" || strings.EqualFold(j.Status, job.Text("properties", "status")) {
-				out = append(out, jobDocument(job))
-			}
-		}
-		return true
-	})
+	found, err := c.client.List(c.ctx, request)
 	if err != nil {
 		return err
 	}
-	newestFirst(out)
+	slices.SortStableFunc(found, func(a, b *document.Object) int { return createdAt(b).Compare(createdAt(a)) })
+	for _, job := range found {
+		if j.Status == "" || strings.EqualFold(j.Status, job.Text("properties", "status")) {
+			out = append(out, jobDocument(job))
+		}
+	}
 	if j.MaxResults > 0 && len(out) > j.MaxResults {
 		out = out[:j.MaxResults]
 	}

@@ -169,15 +169,3 @@ func snakeKeys(value any) any {
 		return v
 	}
 }
-
-// newestFirst orders jobs by when they were made.
-func newestFirst(jobs []*document.Object) {
-	when := func(job *document.Object) time.Time {
-		at, err := time.Parse(time.RFC3339Nano, job.Text("creation_context", "created_at"))
-		if err != nil {
-			return time.Time{}
-		}
-		return at
-	}
-	slices.SortStableFunc(jobs, func(a, b *document.Object) int { return when(b).Compare(when(a)) })
-}

@@ -40,6 +40,10 @@ func (f jobFile) asset(k assetKind, where string, given *document.Object) (*docu
 	if path == "" {
 		return nil, usagef("%s has no path; a file or a folder of this machine or a URI was expected, such as azureml://jobs/JOB/outputs/artifacts/paths/FOLDER/", where)
 	}
+	if rest, run := strings.CutPrefix(path, "runs:/"); run { // runs:/JOB/PATH, as mlflow names what a run left
+		job, below, _ := strings.Cut(rest, "/")
+		path = "azureml://jobs/" + job + "/outputs/artifacts/paths/" + below
+	}
 	if localPath(path) {
 		uri, folder, err := f.assets.local(where+": path", f.path(path))
 		if err != nil {
@@ -54,10 +58,6 @@ func (f jobFile) asset(k assetKind, where string, given *document.Object) (*docu
 			return nil, usagef("%s is a %s, and %s is a file", where, kind, path)
 		}
 		path = uri
-	}
-	if rest, run := strings.CutPrefix(path, "runs:/"); run { // runs:/JOB/PATH, as mlflow names what a run left
-		job, below, _ := strings.Cut(rest, "/")
-		path = "azureml://jobs/" + job + "/outputs/artifacts/paths/" + below
 	}
 	out := document.New(k.kind, first(kind, k.types[0]), k.uri, assetReference(path)).SetIf("description", given.Text("description")).SetIf("stage", given.Text("stage")).
 		SetIf("flavors", given.Object("flavors"))

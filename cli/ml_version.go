@@ -2,6 +2,9 @@ package cli
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
+	"time"
 
 	"github.com/alvara-ml/alvara/cli/document"
 )
@@ -25,12 +28,8 @@ func (v *versionName) in(c *Call, collection string) (path string, isVersion boo
 	case v.Version != "" && v.Label != "":
 		return "", false, usagef("--version and --label exclude each other")
 	case v.Label != "":
-		found, err := c.arm(http.MethodGet, path, machineLearnAPI, nil)
-		if err != nil {
+		if v.Version, err = c.latestVersion(path); err != nil {
 			return "", false, err
-		}
-		if v.Version = found.Text("properties", "latestVersion"); v.Version == "" {
-			return "", false, &notFound{v.Name + " has no version that is not archived"}
 		}
 	}
 	if v.Version == "" {
@@ -56,6 +55,29 @@ func (v *versionName) archive(c *Call, collection string, archived bool) error {
 	}
 	_, err = c.armFinish(http.MethodPatch, path, machineLearnAPI, document.New("properties", document.New("isArchived", archived)), "Updating "+v.Name, false)
 	return err
+}
+
+// latestVersion is the newest version of an asset that is not archived.
+func (c *Call) latestVersion(path string) (string, error) {
+	found, err := c.armList(path+"/versions", machineLearnAPI, url.Values{"listViewType": {"ActiveOnly"}})
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", &notFound{lastName(path) + " is not there, or all of its versions are archived"}
+	}
+	newest := slices.MaxFunc(found, func(a, b *document.Object) int { return createdAt(a).Compare(createdAt(b)) })
+	_, version := nameAndVersion(newest)
+	return version, nil
+}
+
+// createdAt is when a resource was made; the beginning of time when it does not say.
+func createdAt(resource *document.Object) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, resource.Text("systemData", "createdAt"))
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // nextVersion is the number of the version that an asset gets next.
