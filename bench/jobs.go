@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,7 +17,9 @@ import (
 
 	"github.com/alvara-ml/alvara/cli/profile"
 	"github.com/alvara-ml/alvara/examples/image"
+	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/job/sandbox"
+	"github.com/alvara-ml/alvara/job/sandboxed"
 )
 
 const (
@@ -120,12 +123,28 @@ func (b *run) jobsWorld(ctx context.Context) (_ *jobsWorld, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := give(filepath.Join(context, "rootfs"), sandboxed.Owners()); err != nil {
+		return nil, err
+	}
 	client, err := transfer{CAFile: endpoints.CAFile}.client()
 	if err != nil {
 		return nil, err
 	}
 	base := fmt.Sprintf("%s/subscriptions/%s/resourceGroups/%s/providers/Microsoft.MachineLearningServices/workspaces/%s", endpoints.ResourceManager, endpoints.Subscription, group, jobsWorkspace)
 	return &jobsWorld{server: s, base: base, client: client, token: names["token"], rootfs: filepath.Join(context, "rootfs")}, nil
+}
+
+// give gives a folder's files to the ids that sandboxes have for an image's root.
+func give(folder string, owners layer.Owners) error {
+	if !owners.Chown {
+		return nil
+	}
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(owners.UID), int(owners.GID))
+	})
 }
 
 // ask makes a request and reads the answer into a value, or text into a *string.
