@@ -164,7 +164,7 @@ class LocalCredential:
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         connection = _SocketConnection(str(self._socket))
         try:
-            body = json.dumps({"resource": _resource_of(scopes) + "/"})
+            body = json.dumps({"resource": _resource_of(scopes)})
             connection.request("POST", "/login", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read()

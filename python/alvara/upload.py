@@ -79,14 +79,13 @@ def _place(workspace: Workspace, kind: str, name: str) -> str:
     path = f"{workspace.path}/{kind}/{segment(name)}/versions/1/startPendingUpload"
     answer = workspace.client.arm("POST", path, {"pendingUploadType": "TemporaryBlobReference"})
     reference = answer.get("blobReferenceForConsumption") or {}
-    return str((reference.get("credential") or {}).get("sasUri") or reference["blobUri"])
+    return str(reference["blobUri"])
 
 
 def _send(client: Client, place: str, files: list[tuple[str, Path]]) -> str:
-    url, _, signature = place.partition("?")
-    url = url.rstrip("/")
+    url = place.rstrip("/")
     for name, path in files:
-        target = f"{url}/{quote(name)}" + ("?" + signature if signature else "")
+        target = f"{url}/{quote(name)}"
         with path.open("rb") as content:
             # requests sends an empty file without a length, which the storage refuses.
             data: object = content if path.stat().st_size else b""

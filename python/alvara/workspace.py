@@ -283,10 +283,14 @@ def _group(client: Client, subscription: str, name: str, location: str | None, c
     """The location of a resource group that is there, or made."""
     path = f"/subscriptions/{subscription}/resourceGroups/{segment(name)}"
     try:
-        return location or str(client.arm("GET", path, api_version=_GROUPS_API)["location"])
+        there = client.arm("GET", path, api_version=_GROUPS_API)
     except AlvaraError as error:
+        if location and error.status == 403:  # who may make a workspace need not see the group
+            return location
         if error.status != 404 or not create:
             raise
+    else:
+        return location or str(there["location"])
     if not location:
         raise AlvaraError("InvalidArgument", f"the resource group {name} is not there: give location, in which it is made", target="location")
     client.arm("PUT", path, {"location": location}, api_version=_GROUPS_API)

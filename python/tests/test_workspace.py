@@ -241,3 +241,13 @@ def test_passwords_of_registries_are_refused(ws: Workspace) -> None:
 
 def test_diagnose(ws: Workspace) -> None:
     assert isinstance(ws.diagnose_workspace(), dict)
+
+
+def test_the_group_is_made_where_it_is_missing(client: Client) -> None:
+    with pytest.raises(AlvaraError, match="give location"):
+        Workspace.create(name="lonely", resource_group="pynew", client=client)
+    with pytest.raises(AlvaraError) as refused:
+        Workspace.create(name="lonely", resource_group="pynew", location="westeurope", create_resource_group=False, client=client)
+    assert refused.value.status == 404
+    made = Workspace.create(name="lonely", resource_group="pynew", location="westeurope", client=client, show_output=False)
+    assert made.resource_group == "pynew"
