@@ -131,6 +131,12 @@ func (f *fakeImages) actions() []arm.Action[object] {
 		{Name: "listBuildSourceUploadUrl", Run: func(context.Context, *arm.Call, *arm.Resource[object]) (any, error) {
 			return object{"uploadUrl": "https://upload", "relativePath": "source"}, nil
 		}},
+		{Name: "listCredentials", Run: func(_ context.Context, _ *arm.Call, r *arm.Resource[object]) (any, error) {
+			if r.Properties["adminUserEnabled"] != true {
+				return nil, resource.Invalidf("UnAuthorizedForCredentialOperations", "the admin user is disabled")
+			}
+			return object{"username": r.Name, "passwords": []any{object{"name": "password", "value": "the password of " + r.Name}}}, nil
+		}},
 		{Name: "scheduleRun", Run: func(_ context.Context, call *arm.Call, r *arm.Resource[object]) (any, error) {
 			request := object{"caller": call.Who.ID}
 			if err := json.Unmarshal(call.Body, &request); err != nil {
