@@ -8,14 +8,22 @@ import (
 )
 
 var (
-	assetName    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}$`)
-	assetVersion = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}$`)
+	assetName    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`)
+	assetVersion = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]*$`)
 )
+
+// longestName is how many characters a name or version has at most. The patterns leave it out: counting makes them large, and every
+// start of the program compiles them.
+const longestName = 255
+
+func fits(form *regexp.Regexp, text string) bool {
+	return len(text) <= longestName && form.MatchString(text)
+}
 
 // CheckAssetName tells what is wrong with the name of an entity, a feature set or a store: letters, digits, '_' and '-',
 // the first a letter or a digit, at most 255.
 func CheckAssetName(name string) error {
-	if !assetName.MatchString(name) {
+	if !fits(assetName, name) {
 		return invalid("the name %q is not allowed; expected 1 to 255 letters, digits, '_' and '-', the first a letter or a digit", short(name))
 	}
 	return nil
@@ -24,7 +32,7 @@ func CheckAssetName(name string) error {
 // CheckVersion tells what is wrong with a version: letters, digits, '.', '_' and '-', the first a letter or a digit, at
 // most 255.
 func CheckVersion(version string) error {
-	if !assetVersion.MatchString(version) {
+	if !fits(assetVersion, version) {
 		return invalid("the version %q is not allowed; expected 1 to 255 letters, digits, '.', '_' and '-', the first a letter or a digit", short(version))
 	}
 	return nil
@@ -117,7 +125,7 @@ func ParseVersionRef(text string) (VersionRef, error) {
 	if len(parts) == 3 && strings.EqualFold(parts[0], "azureml") {
 		parts = parts[1:]
 	}
-	if len(parts) != 2 || !assetName.MatchString(parts[0]) || !assetVersion.MatchString(parts[1]) {
+	if len(parts) != 2 || !fits(assetName, parts[0]) || !fits(assetVersion, parts[1]) {
 		return VersionRef{}, resource.Invalidf(codeInvalidReference, "the reference %q is malformed; expected azureml:name:version, "+
 			"such as azureml:account:1", short(text))
 	}

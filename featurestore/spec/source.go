@@ -58,7 +58,7 @@ func badSource(format string, args ...any) error {
 var (
 	accountName   = regexp.MustCompile(`^[a-z0-9]{3,24}$`)
 	containerName = regexp.MustCompile(`^(\$root|\$web|\$logs|[a-z0-9](-?[a-z0-9])*)$`)
-	datastoreName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,254})$`)
+	datastoreName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 	hostName      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
@@ -215,7 +215,7 @@ func (s Source) azureml(rest string) (Source, error) {
 	if len(parts) < 3 || !strings.EqualFold(parts[0], "datastores") || !strings.EqualFold(parts[2], "paths") {
 		return Source{}, badSource("the source path %q is malformed; %s", s.URI, expected)
 	}
-	if !datastoreName.MatchString(parts[1]) {
+	if !fits(datastoreName, parts[1]) {
 		return Source{}, badSource("the source path %q names the datastore %q; expected letters, digits, '_' and '-'", s.URI, parts[1])
 	}
 	s.Datastore = parts[1]

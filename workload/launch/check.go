@@ -12,12 +12,18 @@ import (
 )
 
 var (
-	idForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$`)
+	idForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+	nameForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	slots    = regexp.MustCompile(`\$\{\{\s*(.*?)\s*\}\}`)
 )
 
-func isID(id string) bool { return idForm.MatchString(id) }
+// The most bytes of a run's id and of a name.
+const (
+	longestID   = 100
+	longestFile = 200
+)
+
+func isID(id string) bool { return len(id) <= longestID && idForm.MatchString(id) }
 
 func invalid(field, format string, args ...any) *resource.Error {
 	return resource.Invalidf("InvalidWorkload", format, args...).At(field)
@@ -32,8 +38,8 @@ func check(order workload.Order) error {
 		seen := map[string]bool{}
 		for _, file := range files {
 			switch {
-			case !nameForm.MatchString(file.Name):
-				return invalid(field, "The name %q among the %s must be letters, digits, '_', '-' and '.', and not begin with '-' or '.'.", file.Name, field)
+			case len(file.Name) > longestFile || !nameForm.MatchString(file.Name):
+				return invalid(field, "The name %q among the %s must be up to 200 letters, digits, '_', '-' and '.', and not begin with '-' or '.'.", file.Name, field)
 			case seen[file.Name]:
 				return invalid(field, "The name %q is there twice among the %s.", file.Name, field)
 			}
