@@ -12,12 +12,12 @@ import (
 	"github.com/alvara-ml/alvara/provider/machinelearning"
 )
 
-// queuedJobs is how many command jobs are on their way at once, most of them waiting for nodes or for what they run.
+// queuedJobs is how many command jobs, and how many pipelines, are on their way at once, most of them waiting for nodes or for what they run.
 const queuedJobs = 512
 
-// openJobs completes what the machine learning provider works with by what carries command jobs out, and has the queue do it. What it gives
+// openJobs completes what the machine learning provider works with by what carries command jobs and pipelines out, and has the queue do it. What it gives
 // needs the resource manager before the store begins.
-func (s *Server) openJobs(ctx context.Context, deps *machinelearning.Deps) *machinelearning.JobRunner {
+func (s *Server) openJobs(ctx context.Context, deps *machinelearning.Deps) (*machinelearning.JobRunner, error) {
 	runner := &machinelearning.JobRunner{
 		Launcher: s.launcher, Nodes: deps.Nodes, Logs: &machinelearning.JobLogs{Dir: s.config.path("logs", "runs")},
 		Write: func(ctx context.Context, who identity.Principal, account, container, path string, content io.Reader) error {
@@ -28,7 +28,12 @@ func (s *Server) openJobs(ctx context.Context, deps *machinelearning.Deps) *mach
 	deps.Runner = runner
 	runner.Deps = *deps
 	s.store.Work(machinelearning.CommandJob, queuedJobs, runner.Run)
-	return runner
+	pipelines, err := machinelearning.OpenPipelines(s.store, runner)
+	if err != nil {
+		return nil, err
+	}
+	s.store.Work(machinelearning.PipelineJob, queuedJobs, pipelines.Run)
+	return runner, nil
 }
 
 // readBuildLog reads a part of the log of a build by its link, from an offset on.

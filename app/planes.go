@@ -239,7 +239,10 @@ func (s *Server) openPlanes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	jobs := s.openJobs(ctx, &mlDeps)
+	jobs, err := s.openJobs(ctx, &mlDeps)
+	if err != nil {
+		return err
+	}
 	s.manager = arm.New(arm.Config{
 		Store: s.store, Guard: s.guard, Authenticator: s.verify, Identities: s.directory, Clock: s.config.Clock, Log: s.config.Log, Tenant: s.Endpoints.Tenant, Authority: s.Endpoints.Authority,
 	}, s.types(storageDeps, registryDeps, mlDeps), views(storageDeps, mlDeps))

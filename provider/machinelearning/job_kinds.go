@@ -27,6 +27,7 @@ type jobKind struct {
 func (d Deps) jobKinds() []jobKind {
 	return []jobKind{
 		{name: "Command", linked: linkedOfCommand, settle: d.settleCommand, begin: beginCommand, cancel: d.Runner.Stop},
+		d.pipelineKind(),
 	}
 }
 
