@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Sequence, TextIO
 from urllib.parse import quote
 
+import requests
+
 from .compute import ComputeTarget
 from .credential import RESOURCE_MANAGER
 from .environment import Environment
@@ -26,6 +28,7 @@ from .wire import API_VERSION, Document, segment
 from .workspace import Workspace
 
 _ENDED = {"Completed", "Failed", "Canceled"}
+_FAILURES = 30  # of reading a log, one after the other
 
 
 @dataclass
@@ -202,15 +205,12 @@ class Run:
     def wait_for_completion(self, show_output: bool = False, wait_post_processing: bool = False, raise_on_error: bool = True, *, file: TextIO | None = None) -> dict[str, Any]:
         """Waits for the end of the run and gives its details. With show_output the log is printed as it grows, to ``file`` or standard
         output. A run that did not complete is an AlvaraError with the reason, unless raise_on_error is False."""
-        show = _Shown(self, file or sys.stdout) if show_output else None
+        if show_output:
+            self._show_log(file or sys.stdout)
         step = 0
-        while True:
-            ended = self.get_status() in _ENDED
-            grown = show is not None and show.more(to_end=ended)
-            if ended:
-                break
-            step = 0 if grown else step + 1
-            time.sleep(min(0.1 + step * 0.1, 2.0))
+        while self.get_status() not in _ENDED:
+            time.sleep(min(0.05 + step * 0.05, 2.0))
+            step += 1
         if self.status != "Completed" and raise_on_error:
             error = self._properties.get("error") or {}
             message = str(error.get("message") or f"see its log: alvara ml job stream -n {self.id}")
@@ -222,33 +222,60 @@ class Run:
         parts: list[bytes] = []
         offset = 0
         while True:
-            text, following = self._log(offset)
+            answer = self._log({"offset": offset})
+            following = int(answer.headers["x-alvara-next-offset"])
             if following == offset:
                 return b"".join(parts).decode("utf-8", "replace")
-            parts.append(text)
+            parts.append(answer.content)
             offset = following
 
-    def _log(self, offset: int) -> tuple[bytes, int]:
-        """A part of the log from an offset in bytes on, and where to go on; the same offset when there is nothing now."""
+    def _show_log(self, out: TextIO) -> None:
+        """Shows the log as it is written, until the job has ended; also when the server is started anew meanwhile."""
+        offset, failures = 0, 0
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # characters are not cut where parts end
+        while True:
+            try:
+                with self._log({"offset": offset, "follow": "true"}, stream=True) as answer:
+                    for chunk in answer.iter_content(None):
+                        offset += len(chunk)
+                        failures = 0
+                        out.write(decoder.decode(chunk))
+                        out.flush()
+                if self.get_status() in _ENDED:
+                    return
+            except (requests.RequestException, AlvaraError) as error:
+                if isinstance(error, AlvaraError) and error.status not in (0, 429, 502, 503, 504) or failures == _FAILURES:
+                    raise
+            failures += 1
+            time.sleep(min(0.1 * failures, 2.0))
+
+    def _log(self, query: Mapping[str, Any], stream: bool = False) -> requests.Response:
         client = self.workspace.client
         url = client.endpoints.resource_manager + self.path + "/logs"
-        answer = client.send("GET", url, RESOURCE_MANAGER, query={"api-version": API_VERSION, "offset": offset}, headers={"Accept": "*/*"})
-        return answer.content, int(answer.headers["x-alvara-next-offset"])
+        return client.send("GET", url, RESOURCE_MANAGER, query={"api-version": API_VERSION, **query}, headers={"Accept": "*/*"}, stream=stream)
 
     def get_metrics(self, name: str | None = None) -> dict[str, float | list[float]]:
         """What the run has measured of itself, by name: a number, or a list of numbers in the order in which they came."""
         found: dict[str, list[float]] = {}
         for entry in self.metrics(name):
-            found.setdefault(str(entry["name"]), []).append(float(entry["value"]))
+            if isinstance(entry.get("value"), (int, float)) and entry.get("name"):
+                found.setdefault(str(entry["name"]), []).append(float(entry["value"]))
         return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
 
     def metrics(self, name: str | None = None) -> list[dict[str, Any]]:
         """Each value that was measured: name, value, and step and time where they are known."""
-        entries = self.workspace.client.arm("GET", self.path + "/metrics").get("value") or []
-        return [e for e in entries if name is None or e.get("name") == name]
+        found: list[dict[str, Any]] = []
+        offset = 0
+        while True:
+            part = self.workspace.client.arm("GET", self.path + "/metrics", query={"offset": offset})
+            found += [e for e in part.get("value") or [] if name is None or e.get("name") == name]
+            following = int(part.get("nextOffset") or offset)
+            if following == offset:
+                return found
+            offset = following
 
     def get_file_names(self) -> list[str]:
-        """The files that the run has left in its folder outputs."""
+        """The files that the run has left in the folder outputs of its working folder, such as outputs/model.bin."""
         return [str(a["path"]) for a in self.workspace.client.list(self.path + "/artifacts")]
 
     def download_file(self, name: str, output_file_path: str | os.PathLike[str] | None = None) -> Path:
@@ -257,7 +284,7 @@ class Run:
         if target.is_dir():
             target = target / Path(name).name
         client = self.workspace.client
-        url = f"{client.endpoints.resource_manager}{self.path}/artifact"
+        url = f"{client.endpoints.resource_manager}{self.path}/artifacts/content"
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(target.name + ".part")
         with client.send("GET", url, RESOURCE_MANAGER, query={"api-version": API_VERSION, "path": name}, headers={"Accept": "*/*"}, stream=True) as answer:
@@ -285,27 +312,6 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run(id={self.id!r}, status={self.status!r})"
-
-
-class _Shown:
-    """A log that is being shown: characters are not cut where the server's parts end."""
-
-    def __init__(self, run: Run, out: TextIO) -> None:
-        self._run, self._out, self._offset = run, out, 0
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def more(self, to_end: bool) -> bool:
-        """Shows what has come: all of it, or one part. Tells whether there was anything."""
-        grown = False
-        while True:
-            text, following = self._run._log(self._offset)
-            if following == self._offset:
-                return grown
-            grown, self._offset = True, following
-            self._out.write(self._decoder.decode(text))
-            self._out.flush()
-            if not to_end:
-                return grown
 
 
 def _word(value: Any) -> str:
