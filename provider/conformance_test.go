@@ -57,6 +57,10 @@ func examples(w *world) map[string]struct {
 	add(fs+"/connections/conn", map[string]any{"properties": map[string]any{"category": "ADLSGen2", "authType": "AAD"}})
 	add(fs+"/environments/train/versions/1", map[string]any{"properties": map[string]any{"image": "train:1"}})
 	add(fs+"/environments/train", map[string]any{})
+	for plural, field := range map[string]string{"codes": "codeUri", "data": "dataUri", "models": "modelUri"} {
+		add(fs+"/"+plural+"/thing/versions/1", map[string]any{"properties": map[string]any{field: "azureml://datastores/ds/paths/thing"}})
+		add(fs+"/"+plural+"/thing", map[string]any{})
+	}
 	add(fs+"/computes/cpu", map[string]any{"properties": map[string]any{"computeType": "AmlCompute"}})
 	add(fs+"/featurestoreEntities/account/versions/1", entityBody())
 	add(fs+"/featurestoreEntities/account", map[string]any{})
