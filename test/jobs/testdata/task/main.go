@@ -49,6 +49,7 @@ var commands = map[string]func([]string) error{
 	"sleep":  sleep,
 	"term":   term,
 	"flood":  flood,
+	"rate":   rate,
 	"hog":    hog,
 	"metric": measure,
 	"token":  token,
@@ -107,6 +108,20 @@ func flood(args []string) error {
 	}
 	fmt.Println("the last line")
 	return err
+}
+
+// rate writes so many KiB a second for some seconds.
+func rate(args []string) error {
+	count, err := strconv.Atoi(args[0])
+	seconds, fault := strconv.Atoi(args[1])
+	block := bytes.Repeat([]byte("0123456789abcde\n"), count*64/20)
+	for range 20 * seconds {
+		if _, err := os.Stdout.Write(block); err != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.Join(err, fault)
 }
 
 func hog([]string) error {
