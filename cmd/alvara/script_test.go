@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	set NAME ARGS…    run a command line and keep its output, without the newline, in a variable
 //	image push|pull  an image, as crane does, with the sign-in that docker's configuration has
 //	cure ID ARGS…     run the commands that `alvara doctor ARGS…` prints for the finding ID, as they stand there
+//	scorer DIR       write the context of an image that serves requests into a folder
 //	shell DIR        write the context of a base image with this machine's shell into a folder
 //
 // The condition [sandbox] holds where images whose Dockerfile has a RUN can be built.
@@ -81,7 +82,8 @@ func TestCommands(t *testing.T) {
 			"shell": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(exampleimage.Shell(ts.MkAbs(args[0])))
 			},
-			"cure": runCure,
+			"scorer": scorer,
+			"cure":   runCure,
 			"as": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Setenv("ALVARA_CONFIG_DIR", filepath.Join(ts.Getenv("WORK"), "."+args[0]))
 			},

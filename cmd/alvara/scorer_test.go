@@ -1,0 +1,26 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// scorer writes the context of an image that serves into a folder: the program of testdata/scorer, without libraries.
+func scorer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: scorer DIR")
+	}
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	source, err := filepath.Abs("testdata/scorer/main.go")
+	ts.Check(err)
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "scorer"), source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		ts.Fatalf("the scorer cannot be built: %v\n%s", err, out)
+	}
+	ts.Check(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY scorer /scorer\nCMD [\"/scorer\"]\n"), 0o644))
+}
