@@ -59,11 +59,11 @@ func startUpload(ctx context.Context, call *arm.Call, version resource.ID) (any,
 	if err != nil {
 		return nil, err
 	}
-	uri := endpoint + place.Container + "/LocalUpload/" + id.String()
 	return map[string]any{
-		"pendingUploadId": id.String(), "pendingUploadType": temporaryUpload,
+		"pendingUploadId": id.String(), "pendingUploadType": temporaryUpload, "folder": "LocalUpload/" + id.String(),
 		"blobReferenceForConsumption": map[string]any{
-			"blobUri": uri, "storageAccountArmId": account,
+			// azure-ai-ml puts a folder that it names for the content below the container, and takes this for the container's URL.
+			"blobUri": endpoint + place.Container, "storageAccountArmId": account,
 			// Clients read a URL with a signature out of the credential and know of no other kind. Where it is empty, azure-ai-ml
 			// uploads to the workspace's datastore with a token instead.
 			"credential": map[string]any{"credentialType": "SAS", "sasUri": ""},

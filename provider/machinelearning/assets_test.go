@@ -133,15 +133,15 @@ func TestPendingUpload(t *testing.T) {
 	for _, asset := range assets {
 		path := ws + "/" + asset.plural + "/new/versions/1/startPendingUpload"
 		first := w.must("POST", path, object{"pendingUploadType": "TemporaryBlobReference"})
-		uri, id := first.text("blobReferenceForConsumption.blobUri"), first.text("pendingUploadId")
-		if uri != "https://blob/"+account[strings.LastIndex(account, "/")+1:]+container+"/LocalUpload/"+id || first.text("blobReferenceForConsumption.storageAccountArmId") != account ||
+		uri, id, folder := first.text("blobReferenceForConsumption.blobUri"), first.text("pendingUploadId"), first.text("folder")
+		if uri != "https://blob/"+account[strings.LastIndex(account, "/")+1:]+container || folder != "LocalUpload/"+id || first.text("blobReferenceForConsumption.storageAccountArmId") != account ||
 			!strings.Contains(string(first.Raw), `"sasUri":""`) || first.text("pendingUploadType") != "TemporaryBlobReference" {
 			t.Errorf("%s: %s", asset.plural, first.Raw)
 		}
 		if again := w.must("POST", path, nil); again.text("pendingUploadId") == id {
 			t.Errorf("%s: the same folder for two", asset.plural)
 		}
-		if again := w.must("POST", path, object{"pendingUploadId": id}); again.text("blobReferenceForConsumption.blobUri") != uri {
+		if again := w.must("POST", path, object{"pendingUploadId": id}); again.text("folder") != folder {
 			t.Errorf("%s: another folder: %s", asset.plural, again.Raw)
 		}
 		refused(t, "an id", w.do("POST", path, object{"pendingUploadId": "../x"}), 400, "InvalidParameter", "pendingUploadId")

@@ -79,7 +79,7 @@ def _place(workspace: Workspace, kind: str, name: str) -> str:
     path = f"{workspace.path}/{kind}/{segment(name)}/versions/1/startPendingUpload"
     answer = workspace.client.arm("POST", path, {"pendingUploadType": "TemporaryBlobReference"})
     reference = answer.get("blobReferenceForConsumption") or {}
-    return str(reference["blobUri"])
+    return f"{reference['blobUri']}/{answer['folder']}"
 
 
 def _send(client: Client, place: str, files: list[tuple[str, Path]]) -> str:
