@@ -36,7 +36,10 @@ func (o *Operation) Finish(ctx context.Context, request Request, first *Response
 	if err != nil {
 		return nil, err
 	}
-	if (request.Method == http.MethodPut || request.Method == http.MethodPatch) && !terminal(object.Text("properties", "provisioningState")) {
+	if request.Method != http.MethodPut && request.Method != http.MethodPatch {
+		return object, nil // such as what was deleted, whose own making may have failed
+	}
+	if !terminal(object.Text("properties", "provisioningState")) {
 		return o.followResource(ctx, request, first)
 	}
 	if failed := provisioningError(object); failed != nil {

@@ -96,6 +96,7 @@ func TestOperationsRunToTheirEnd(t *testing.T) {
 			"PUT /r": answer(200, `{"properties":{"provisioningState":"Creating"}}`),
 			"GET /r": answer(200, `{"properties":{"provisioningState":"Failed"}}`),
 		}, "", "(OperationFailed)"},
+		{"deletion of what could not be made", "DELETE", fake{"DELETE /r": answer(200, `{"properties":{"provisioningState":"Failed"}}`)}, `{"properties":{"provisioningState":"Failed"}}`, ""},
 		{"deletion that ends in 404", "DELETE", fake{"DELETE /r": answer(202, ``, "Location", "HOST/gone")}, "null", ""},
 		{"an operation on another server is refused", "PUT", fake{
 			"PUT /r": answer(202, ``, "Azure-AsyncOperation", "http://evil.example/op"),
