@@ -182,6 +182,7 @@ func (p *planning) bringFiles(ctx context.Context, template *servingTemplate) er
 		if err != nil {
 			return err
 		}
+		file.Name = "" // in the working folder itself
 		template.Code = file
 		env["AZUREML_ENTRY_SCRIPT"] = own.CodeConfiguration.ScoringScript
 		if p.isolated() {
