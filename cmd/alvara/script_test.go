@@ -61,13 +61,7 @@ func TestCommands(t *testing.T) {
 			env.Setenv("ALVARA_CONFIG_DIR", filepath.Join(env.WorkDir, ".admin"))
 			return nil
 		},
-		Condition: func(name string) (bool, error) {
-			if name != "sandbox" {
-				return false, fmt.Errorf("%s is no condition", name)
-			}
-			can := sandbox.Check()
-			return can.Ready(), nil
-		},
+		Condition: condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"alvara": called("alvara"),
 			"az":     called("az"),
@@ -99,6 +93,15 @@ func TestCommands(t *testing.T) {
 	})
 }
 
+// condition tells whether a script's condition holds.
+func condition(name string) (bool, error) {
+	if name != "sandbox" {
+		return false, fmt.Errorf("%s is no condition", name)
+	}
+	can := sandbox.Check()
+	return can.Ready(), nil
+}
+
 // called is the script's command that runs a command line under a name.
 func called(name string) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
@@ -117,7 +120,9 @@ func runScript(ts *testscript.TestScript, name string, args []string) int {
 
 // TestProgram runs the program itself: the server as a process, signals, the environment that it prints.
 func TestProgram(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/program"})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/program", Condition: condition, Cmds: map[string]func(*testscript.TestScript, bool, []string){"scorer": scorer},
+	})
 }
 
 // runCure has a shell run the lines that the doctor prints below a finding: what somebody would paste.
