@@ -110,7 +110,7 @@ const (
 
 // Forward makes an address of the machine reachable from inside.
 type Forward struct {
-	Inside  string // the address inside, on its loopback: "127.0.0.1:8443"
+	Inside  string // an IP address and port inside, on its loopback, which gets the address: "127.0.0.1:8443"
 	Outside string // "host:port" as the server reaches it, or "unix:" and the path of a socket
 }
 

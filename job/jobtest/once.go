@@ -99,7 +99,7 @@ func refusals(t *testing.T, w World) {
 		"Nodes":              func(s *job.Spec) { s.Nodes = -1 },
 		"Limits":             func(s *job.Spec) { s.Limits.Timeout = -time.Second },
 		"Limits.LogBytes":    func(s *job.Spec) { s.Limits.LogBytes = 1 },
-		"Forward[0].Inside":  func(s *job.Spec) { s.Forward = []job.Forward{{Inside: "192.0.2.1:80", Outside: "127.0.0.1:80"}} },
+		"Forward[0].Inside":  func(s *job.Spec) { s.Forward = []job.Forward{{Inside: "0.0.0.0:80", Outside: "127.0.0.1:80"}} },
 		"Forward[0].Outside": func(s *job.Spec) { s.Forward = []job.Forward{{Inside: "127.0.0.1:80", Outside: "nothing"}} },
 		"Serve":              func(s *job.Spec) { s.Serve = job.Serve{Port: 80, Socket: "relative"} },
 		"Serve.Port": func(s *job.Spec) {

@@ -3,6 +3,7 @@ package local
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -101,10 +102,8 @@ func checkForward(forwards []job.Forward) error {
 	var seen []string
 	for i, f := range forwards {
 		field := fmt.Sprintf("Forward[%d]", i)
-		host, port, err := net.SplitHostPort(f.Inside)
-		number, portErr := strconv.ParseUint(port, 10, 16)
-		if ip := net.ParseIP(host); err != nil || portErr != nil || number == 0 || ip == nil || !ip.IsLoopback() {
-			return invalid(field+".Inside", "Inside %q must be a loopback address with a port, such as 127.0.0.1:8443.", f.Inside)
+		if at, err := netip.ParseAddrPort(f.Inside); err != nil || at.Port() == 0 || at.Addr().IsUnspecified() || at.Addr().IsMulticast() {
+			return invalid(field+".Inside", "Inside %q must be a single IP address with a port, such as 127.0.0.1:8443.", f.Inside)
 		}
 		path, isSocket := strings.CutPrefix(f.Outside, unixPrefix)
 		if host, port, err := net.SplitHostPort(f.Outside); !isSocket && (err != nil || host == "" || port == "") || isSocket && !filepath.IsAbs(path) {

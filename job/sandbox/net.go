@@ -39,7 +39,8 @@ const (
 	answerMax     = 4 << 10
 )
 
-// NewNet makes a network with listeners at TCP addresses of its loopback interface, such as "127.0.0.1:8443", and with a process
+// NewNet makes a network with listeners at TCP addresses of its loopback interface, such as "127.0.0.1:8443", which gets those that it
+// does not have by itself, such as "10.0.0.5:8443", and with a process
 // that stays for the sake of Dial when that is to be used. It takes as long as starting a process.
 // Errors: Invalid for an address at which nobody can listen, Unavailable for what the machine lacks.
 func NewNet(ctx context.Context, addresses []string, dialed bool) (*Net, error) {
@@ -202,9 +203,13 @@ func hold(addresses []string) error {
 		fds = append(fds, fd)
 	}
 	for _, address := range addresses {
-		listener, err := net.Listen("tcp", address)
+		err := ownAddress(address)
+		var listener net.Listener
+		if err == nil {
+			listener, err = listenSoon(address)
+		}
 		if err != nil {
-			why := fmt.Sprintf("Nobody can listen at the address %q inside: %v. Use a port of 127.0.0.1, each once.", address, err)
+			why := fmt.Sprintf("Nobody can listen at the address %q inside: %v. Use a port of 127.0.0.1 or of another single address, each once.", address, err)
 			return unix.Sendmsg(holderSocket, []byte(why), nil, nil, 0)
 		}
 		file, err := listener.(*net.TCPListener).File()
@@ -214,18 +219,4 @@ func hold(addresses []string) error {
 		fds = append(fds, int(file.Fd()))
 	}
 	return unix.Sendmsg(holderSocket, []byte{1}, unix.UnixRights(fds...), nil, 0)
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(fd) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }

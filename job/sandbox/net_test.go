@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -113,7 +114,7 @@ func TestDial(t *testing.T) {
 
 func TestNetRefused(t *testing.T) {
 	box(t)
-	for _, address := range [][]string{{"192.0.2.1:80"}, {"127.0.0.1:80", "127.0.0.1:80"}, {"nowhere"}, make([]string, most+1)} {
+	for _, address := range [][]string{{"0.0.0.0:80"}, {"224.0.0.1:80"}, {"[::]:80"}, {"127.0.0.1:80", "127.0.0.1:80"}, {"nowhere"}, make([]string, most+1)} {
 		if _, err := NewNet(context.Background(), address, false); !isInvalid(err) {
 			t.Errorf("%v: %v", address[0], err)
 		}
@@ -125,6 +126,38 @@ func TestNetRefused(t *testing.T) {
 	spec.Net, spec.Network = shared, Host
 	if _, err := Run(context.Background(), spec); !isInvalid(err) {
 		t.Error(err)
+	}
+}
+
+// Addresses of the machine can be those of the network too, and nothing else is reached with them.
+func TestNetWithAddresses(t *testing.T) {
+	addresses := []string{"192.0.2.1:80", "192.0.2.1:81", "198.51.100.7:80", "127.0.0.1:80", "[::1]:80", "[2001:db8::5]:80"}
+	spec := box(t, "true")
+	shared, err := NewNet(context.Background(), addresses, false)
+	must(t, err)
+	defer func() { must(t, shared.Close()) }()
+	for i, listener := range shared.Listeners {
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_ = conn.Close()
+			}
+		}()
+		spec.Net, spec.ID = shared, fmt.Sprintf("%s-%d", spec.ID, i)
+		spec.Args = []string{"probe", "dial", "tcp", addresses[i]}
+		if got := succeed(t, spec); !strings.Contains(got, "connected") {
+			t.Errorf("%s: %q", addresses[i], got)
+		}
+	}
+	for _, address := range []string{"192.0.2.2:80", "192.0.2.1:82", "[2001:db8::6]:80"} {
+		spec.ID += "x"
+		spec.Args = []string{"probe", "dial", "tcp", address}
+		if exit, got := run(t, spec); exit.Code == 0 {
+			t.Errorf("%s: %q", address, got)
+		}
 	}
 }
 
