@@ -12,7 +12,7 @@ import pytest
 
 from alvara import AlvaraError, Credential, FeatureStore, ServicePrincipalCredential, get_offline_features, get_online_features
 
-from conftest import Server
+from running import Server
 
 pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'alvara-ml[pandas]'")
 pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'alvara-ml[pandas]'")

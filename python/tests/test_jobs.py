@@ -16,7 +16,7 @@ from typing import Iterator
 import pytest
 
 from alvara import AlvaraError, AmlCompute, ComputeTarget, Environment, Experiment, Run, ScriptRunConfig, Workspace
-from conftest import Server, serve
+from running import Server, serve
 
 ROLES_API = "2022-04-01"
 STORAGE = "Storage Blob Data Contributor"
