@@ -22,11 +22,11 @@ func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error)
 		return d.listElsewhere(ctx, call)
 	}
 	scope := call.Target.ID
-	prefix := scope.Key() + "/"
-	if scope.IsRoot() {
-		prefix = "/"
-	}
 	page, err := PageOf(call)
+	if err != nil {
+		return nil, err
+	}
+	order, err := orderOf(call)
 	if err != nil {
 		return nil, err
 	}
@@ -37,45 +37,30 @@ func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error)
 		}
 	}
 	filter := newVisibility(call, scope)
-	below := depth(scope, d.Type)
-	values := make([]any, 0, 16)
-	last, more := "", false
-	for after := page.After; !more; {
-		docs, err := call.Manager.Store.List(ctx, store.Query{Kind: d.Type.Key(), Prefix: prefix, After: after, Limit: page.Size + 1})
+	visible := func(r *stored[P]) bool {
+		return wanted(&r.Resource) && filter.visible(d.permission(Read, &r.Resource, &r.Resource), r.ID)
+	}
+	var found []*stored[P]
+	last := ""
+	if order == nil {
+		found, last, err = d.pageByKey(ctx, call, page, visible)
+	} else {
+		found, last, err = d.pageByTime(ctx, call, page, order, visible)
+	}
+	if err != nil {
+		return nil, err
+	}
+	values := make([]any, 0, len(found))
+	for _, r := range found {
+		body, err := d.show(ctx, call, r)
 		if err != nil {
 			return nil, err
 		}
-		for _, doc := range docs {
-			after = doc.Key
-			r, err := d.decode(doc)
-			if err != nil {
-				return nil, err
-			}
-			if (below > 0 && strings.Count(doc.Key[len(prefix)-1:], "/") != below) || !wanted(&r.Resource) {
-				continue
-			}
-			if !filter.visible(d.permission(Read, &r.Resource, &r.Resource), r.ID) {
-				continue
-			}
-			if more = len(values) == page.Size; more {
-				break
-			}
-			body, err := d.show(ctx, call, r)
-			if err != nil {
-				return nil, err
-			}
-			values, last = append(values, body), doc.Key
-		}
-		if len(docs) <= page.Size {
-			break
-		}
+		values = append(values, body)
 	}
 	filter.fallback = d.listPermission(call, scope)
 	if err := filter.record(ctx); err != nil {
 		return nil, err
-	}
-	if !more {
-		last = ""
 	}
 	if len(values) == 0 && page.After == "" {
 		there := scope
@@ -87,6 +72,58 @@ func (d *definition[P]) list(ctx context.Context, call *Call) (*Response, error)
 		}
 	}
 	return &Response{Status: 200, Body: page.Body(call, values, last)}, nil
+}
+
+// scan visits the items of a list in the order of their keys, from after one on, until visit wants no more. It reads batch of them at a
+// time.
+func (d *definition[P]) scan(ctx context.Context, call *Call, after string, batch int, visit func(key string, r *stored[P]) bool) error {
+	scope := call.Target.ID
+	prefix := scope.Key() + "/"
+	if scope.IsRoot() {
+		prefix = "/"
+	}
+	below := depth(scope, d.Type)
+	for {
+		docs, err := call.Manager.Store.List(ctx, store.Query{Kind: d.Type.Key(), Prefix: prefix, After: after, Limit: batch})
+		if err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			after = doc.Key
+			if below > 0 && strings.Count(doc.Key[len(prefix)-1:], "/") != below {
+				continue
+			}
+			r, err := d.decode(doc)
+			if err != nil {
+				return err
+			}
+			if !visit(doc.Key, r) {
+				return nil
+			}
+		}
+		if len(docs) < batch {
+			return nil
+		}
+	}
+}
+
+// pageByKey gives a page of the items that are visible, and the last one's key when more follow.
+func (d *definition[P]) pageByKey(ctx context.Context, call *Call, page Page, visible func(*stored[P]) bool) (found []*stored[P], last string, err error) {
+	more := false
+	err = d.scan(ctx, call, page.After, page.Size+1, func(key string, r *stored[P]) bool {
+		if !visible(r) {
+			return true
+		}
+		if more = len(found) == page.Size; more {
+			return false
+		}
+		found, last = append(found, r), key
+		return true
+	})
+	if !more {
+		last = ""
+	}
+	return found, last, err
 }
 
 // listPermission is what a list asks for when it has nothing to show.
