@@ -61,6 +61,11 @@ func examples(w *world) map[string]struct {
 		add(fs+"/"+plural+"/thing/versions/1", map[string]any{"properties": map[string]any{field: "azureml://datastores/ds/paths/thing"}})
 		add(fs+"/"+plural+"/thing", map[string]any{})
 	}
+	add(group+"/providers/Microsoft.ContainerService/managedClusters/cluster", located)
+	w.must("PUT", mlw, map[string]any{})
+	w.must("PUT", mlw+"/environments/serve/versions/1", map[string]any{"properties": map[string]any{"image": "serve:1"}})
+	add(mlw+"/onlineEndpoints/fraud", map[string]any{"properties": map[string]any{"authMode": "AADToken"}})
+	add(mlw+"/onlineEndpoints/fraud/deployments/blue", map[string]any{"properties": map[string]any{"endpointComputeType": "Managed", "environmentId": "azureml:serve:1"}})
 	add(fs+"/computes/cpu", map[string]any{"properties": map[string]any{"computeType": "AmlCompute"}})
 	add(fs+"/featurestoreEntities/account/versions/1", entityBody())
 	add(fs+"/featurestoreEntities/account", map[string]any{})
@@ -134,6 +139,8 @@ func TestEveryType(t *testing.T) {
 		{setVersion + "/backfill", ml + "featuresets/action"}, {fs + "/datastores/ds/listSecrets", ml + "datastores/listSecrets/action"},
 		{fs + "/connections/conn/listsecrets", ml + "connections/listsecrets/action"},
 		{fs + "/diagnose", ml + "diagnose/read"}, {fs + "/resyncKeys", ml + "resynckeys/action"}, {fs + "/computes/cpu/start", ml + "computes/start/action"},
+		{mlw + "/onlineEndpoints/fraud/listKeys", ml + "onlineEndpoints/listKeys/action"}, {mlw + "/onlineEndpoints/fraud/regenerateKeys", ml + "onlineEndpoints/regenerateKeys/action"},
+		{mlw + "/onlineEndpoints/fraud/token", ml + "onlineEndpoints/token/action"}, {mlw + "/onlineEndpoints/fraud/deployments/blue/getLogs", ml + "onlineEndpoints/deployments/getLogs/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/listKeys", "Microsoft.Storage/storageAccounts/listKeys/action"},
 		{group + "/providers/Microsoft.Storage/storageAccounts/acct/regenerateKey", "Microsoft.Storage/storageAccounts/regeneratekey/action"},
 		{registry + "/listCredentials", "Microsoft.ContainerRegistry/registries/listCredentials/action"},

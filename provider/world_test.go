@@ -27,6 +27,7 @@ import (
 	"github.com/alvara-ml/alvara/identity"
 	"github.com/alvara-ml/alvara/provider/authorization"
 	"github.com/alvara-ml/alvara/provider/containerregistry"
+	"github.com/alvara-ml/alvara/provider/containerservice"
 	"github.com/alvara-ml/alvara/provider/insights"
 	"github.com/alvara-ml/alvara/provider/keyvault"
 	"github.com/alvara-ml/alvara/provider/machinelearning"
@@ -185,6 +186,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 			return []byte("a line\n"), 7, nil
 		},
 	}
+	orders := w.served(&ml)
 	var port atomic.Int32
 	registries := containerregistry.Deps{
 		Sealer:      sealer,
@@ -208,7 +210,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 	w.types = append(append([]arm.Type{
 		resources.Groups(), authorization.Definitions(), authorization.Assignments(), managedidentity.Identities(),
 		managedidentity.FederatedCredentials(w.directory), deps.Accounts(), storage.Services(), deps.Containers(), keyvault.Vaults(),
-		insights.Components(), operationalinsights.Workspaces(),
+		insights.Components(), operationalinsights.Workspaces(), containerservice.Deps{Directory: w.directory}.Clusters(),
 	}, registries.Types()...), ml.Types()...)
 	var views []arm.View
 	for _, some := range [][]arm.View{resources.SubscriptionViews(), resources.ListingViews(), resources.ProviderViews(), deps.NameViews(), containerregistry.NameViews(), arm.OperationViews()} {
@@ -219,6 +221,7 @@ func openWorld(t testing.TB, st store.Store) *world {
 		Clock: time.Now, Log: slog.New(slog.DiscardHandler), Tenant: tenant,
 	}, w.types, views)
 	w.storage.Remove = w.manager.Remove
+	orders.Manager = w.manager
 	check(st.Start(t.Context()))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -107,8 +107,12 @@ func (d Deps) OnlineDeployments() arm.Type {
 	return arm.Define(arm.Spec[OnlineDeployment]{
 		Type: deploymentType, APIVersions: apiVersions, Followed: true, Strict: true,
 		Name: deploymentName, NameRule: "1 to 32 letters, digits or '-', beginning and ending in a letter or digit",
-		Validate:   d.validateDeployment,
-		Provision:  d.deploy,
+		Validate:  d.validateDeployment,
+		Provision: d.deploy,
+		// A patch of what is only shown leaves the instances alone; a PUT looks at what tags mean now.
+		NeedsProvision: func(change *arm.Change[OnlineDeployment]) bool {
+			return change.Prev == nil || change.Method == "PUT" || !sameServed(change.Next, change.Prev)
+		},
 		References: deploymentReferences,
 		Deleting:   deletingDeployment,
 		Deleted: func(ctx context.Context, r *arm.Resource[OnlineDeployment]) error {
@@ -120,6 +124,17 @@ func (d Deps) OnlineDeployments() arm.Type {
 			{Name: "skus", Method: "GET", Permission: string(deploymentType) + "/read", Run: deploymentSizes},
 		},
 	})
+}
+
+// sameServed tells whether two states of a deployment ask for the same instances.
+func sameServed(next, prev *arm.Resource[OnlineDeployment]) bool {
+	served := func(r *arm.Resource[OnlineDeployment]) string {
+		p := r.Properties
+		p.Description, p.Properties, p.Instances = "", nil, nil
+		text, _ := json.Marshal(p) // what was read from JSON always marshals
+		return string(text) + string(r.SKU)
+	}
+	return served(next) == served(prev)
 }
 
 // presentDeployment shows a deployment with how its instances do.
