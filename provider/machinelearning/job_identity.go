@@ -124,5 +124,9 @@ func managedActor(call *arm.Call, compute *arm.Resource[Compute], have []compute
 // giveIdentity is the command that gives a compute an identity.
 func giveIdentity(compute *arm.Resource[Compute]) string {
 	workspace := compute.ID.Parent()
-	return "alvara ml computetarget amlcompute identity assign --name " + compute.Name + " -w " + workspace.Name() + " -g " + workspace.ResourceGroup() + " --identities [system]"
+	at := compute.Name + " -w " + workspace.Name() + " -g " + workspace.ResourceGroup()
+	if compute.Properties.ComputeType == "AmlCompute" {
+		return "alvara ml computetarget amlcompute identity assign --name " + at + " --identities [system]"
+	}
+	return "alvara ml compute update -n " + at + " --identity-type SystemAssigned"
 }

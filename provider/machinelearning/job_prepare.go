@@ -107,7 +107,7 @@ func (c *carrying) image(ctx context.Context, call *arm.Call, id resource.ID) (s
 		}
 	}
 	if made.State != buildSucceeded {
-		return "", resource.Invalidf("ImageBuildFailed", "The image of the environment %s could not be built: %s. See the build's log with: alvara ml environment build-log -n %s -v %s -w %s -g %s",
+		return "", resource.Invalidf("ImageBuildFailed", "The image of the environment %s could not be built: %s. The job's log has the build's. Once its cause is cured, build it with: alvara ml environment build -n %s -v %s -w %s -g %s",
 			name, strings.TrimSuffix(made.Message, "."), id.Parent().Name(), id.Name(), c.id.Parent().Name(), c.id.ResourceGroup())
 	}
 	return made.Image, nil
