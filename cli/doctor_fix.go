@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/alvara-ml/alvara/cli/document"
@@ -12,35 +11,60 @@ import (
 // cureCommands are the commands that a cure may be: what a server says is run only when it is one of these.
 var cureCommands = []string{
 	"role assignment create", "role assignment delete", "acr create", "acr update", "storage account create", "storage account update", "storage container create",
-	"ml computetarget amlcompute identity assign", "ml computetarget amlcompute identity remove", "ml connection create",
+	"ml computetarget amlcompute identity assign", "ml computetarget amlcompute identity remove", "ml compute update", "ml connection create",
 }
 
-// fix runs the cures that need nobody's decision, and looks again.
+// fixRounds bounds how often is looked again: a cure may bring to light what was behind it.
+const fixRounds = 5
+
+// fix runs the cures that need nobody's decision, looks again, and goes on while that brings something new to light.
 func (d *doctorCommand) fix(c *Call, path string, found []*document.Object) ([]*document.Object, error) {
-	var commands []string
+	tried := map[string]bool{}
+	for range fixRounds {
+		commands := untried(found, tried)
+		if len(commands) == 0 {
+			break
+		}
+		if err := d.cure(c, commands); err != nil {
+			return nil, err
+		}
+		var err error
+		if found, err = c.examine(path); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// untried gives the cures of findings that need nobody's decision, each once, and remembers them as tried.
+func untried(found []*document.Object, tried map[string]bool) []string {
+	var out []string
 	for _, f := range found {
 		if manual, _ := f.Get("manual").(bool); manual {
 			continue
 		}
 		for _, cure := range cures(f) {
-			if !slices.Contains(commands, cure) {
-				commands = append(commands, cure)
+			if !tried[cure] {
+				tried[cure] = true
+				out = append(out, cure)
 			}
 		}
 	}
-	if len(commands) == 0 {
-		return found, nil
-	}
+	return out
+}
+
+// cure runs commands after a question. One that fails is told of, and the others run all the same.
+func (d *doctorCommand) cure(c *Call, commands []string) error {
 	lines := make([][]string, len(commands))
 	for i, text := range commands {
 		var err error
 		if lines[i], err = cureLine(text); err != nil {
-			return nil, err
+			return err
 		}
 		fmt.Fprintln(c.Program.Stderr, c.Program.renamer.shown(printable(text)))
 	}
 	if err := d.confirm(c, "run the commands above"); err != nil {
-		return nil, err
+		return err
 	}
 	for i, args := range lines {
 		if c.Globals.Subscription != "" {
@@ -52,7 +76,7 @@ func (d *doctorCommand) fix(c *Call, path string, found []*document.Object) ([]*
 			c.Warn("this has failed: %s", printable(commands[i]))
 		}
 	}
-	return c.examine(path)
+	return nil
 }
 
 // cureLine takes a command apart as a shell would, without the program's name. What is no cure is refused.
@@ -69,7 +93,7 @@ func cureLine(text string) ([]string, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("the server names a cure that is none, and nothing was done: %s", printable(text))
+	return nil, fmt.Errorf("the server names a cure that is none, and it is not run: %s", printable(text))
 }
 
 // splitCommand splits a line at its spaces, but for those in quotes. Nothing in it is expanded.

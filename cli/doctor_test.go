@@ -100,9 +100,15 @@ func TestDoctorFixes(t *testing.T) {
 	if sent := patched(p); len(sent) != 1 || !strings.Contains(string(sent[0].Body), "false") {
 		t.Errorf("what was sent: %v", sent)
 	}
+	// What a cure brings to light is cured too, and nothing is run twice.
+	p = examined(t, cannotPull, strings.ReplaceAll(cannotPull, "enabled false", "enabled true"), cannotPull)
+	code, stdout, stderr = p.run(t.Context(), "doctor -w ws -g rg1 --fix --yes")
+	if sent := patched(p); code != ExitFindings || len(sent) != 2 || !strings.Contains(string(sent[0].Body), "false") || !strings.Contains(string(sent[1].Body), "true") {
+		t.Errorf("round by round: exit code %d, %d changes\n%s%s", code, len(sent), stdout, stderr)
+	}
 	for _, evil := range []string{wrongCure, anotherCure, cannotPull + "," + wrongCure} {
 		p := examined(t, evil)
-		if code, _, stderr := p.run(t.Context(), "doctor -w ws -g rg1 --fix --yes"); code != ExitError || !strings.Contains(stderr, "nothing was done") || len(patched(p)) != 0 {
+		if code, _, stderr := p.run(t.Context(), "doctor -w ws -g rg1 --fix --yes"); code != ExitError || !strings.Contains(stderr, "a cure that is none") || len(patched(p)) != 0 {
 			t.Errorf("%s: exit code %d, %s", evil, code, stderr)
 		}
 	}

@@ -23,10 +23,6 @@ type environmentGroup struct {
 // environmentName names an environment, and perhaps one of its versions.
 type environmentName struct{ versionName }
 
-func (e *environmentName) path(c *Call) (path string, isVersion bool, err error) {
-	return e.in(c, "environments")
-}
-
 func (e *environmentName) version(c *Call) (string, error) { return e.versionIn(c, "environments") }
 
 // environmentDocument is a version as the files have it.
