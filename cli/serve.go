@@ -84,7 +84,7 @@ type QuickstartOptions struct {
 }
 
 type quickstartCommand struct {
-	Act    string `default:"all" enum:"all,features,registry" help:"What to show: ${enum}."`
+	Act    string `default:"all" enum:"all,features,registry,workspace" help:"What to show: ${enum}."`
 	Dir    string `default:"./alvara-data" type:"path" help:"Data folder. (${default})"`
 	Listen string `default:"127.0.0.1:0" help:"Address of the server. (${default})"`
 	Exit   bool   `help:"Stop the server at the end instead of staying up."`

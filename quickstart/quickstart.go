@@ -26,7 +26,7 @@ type Server interface {
 
 // Options say what to show and where.
 type Options struct {
-	Act         string // features, registry, or all
+	Act         string // one of Acts, or All
 	Dir         string // the data folder
 	Exit        bool   // stop the server at the end instead of staying up
 	Interactive bool   // Stderr is a terminal, which takes progress bars
@@ -40,7 +40,7 @@ type Options struct {
 }
 
 // Acts are what can be shown, in their order.
-var Acts = []string{"features", "registry"}
+var Acts = []string{"features", "registry", "workspace"}
 
 // All is the act that is all acts, one after the other.
 const All = "all"
@@ -65,7 +65,7 @@ func Run(ctx context.Context, options Options) (err error) {
 		if !t.shows(act) {
 			continue
 		}
-		show := map[string]func() error{"features": t.features, "registry": t.registry}[act]
+		show := map[string]func() error{"features": t.features, "registry": t.registry, "workspace": t.workspace}[act]
 		if err := show(); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -93,6 +93,10 @@ func (t *tour) goOn() {
 	}
 	if t.shows("registry") {
 		t.say("  alvara acr repository list -n %s", registryName)
+	}
+	if t.shows("workspace") {
+		t.say("  alvara ml job list -w %s -g %s -o table", workspace, trainingGroup)
+		t.say("  alvara doctor -w %s -g %s", workspace, trainingGroup)
 	}
 	t.say("  alvara role assignment list --all -o table")
 	t.say("  less %s   # every decision, allowed and refused", filepath.Join(t.Dir, "audit", "audit.log"))

@@ -27,7 +27,8 @@ func TestQuickstart(t *testing.T) {
 			t.Fatalf("%s run: exit code %d\n%s\n%s", run, code, stdout.String(), stderr.String())
 		}
 		for _, want := range []string{"featuresets/write", "featuresets/read", "ended as Failed", "Completed", "How to go on",
-			"adminUserEnabled: false", "UnAuthorizedForCredentialOperations", "Successfully tagged", "$ crane pull", "DENIED"} {
+			"adminUserEnabled: false", "UnAuthorizedForCredentialOperations", "Successfully tagged", "$ crane pull", "DENIED",
+			"does not hold AcrPull", "ComputeCannotPull", "epoch 60: loss", "isolation: sandbox", "alvara.featureSets", `"probability"`, "onlineEndpoints/"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%s run: %q is not shown", run, want)
 			}
