@@ -214,6 +214,12 @@ func TestAKS(t *testing.T) {
 	}
 	w.must("PUT", clusters+"own", object{"location": "local", "properties": object{"servicePrincipalProfile": object{"clientId": app.AppID, "secret": "s3cret"}}})
 	w.must("PUT", clusters+"managed", object{"location": "local", "identity": system(), "properties": object{}})
+	if doc, err := w.store.Get(t.Context(), strings.ToLower(clusters+"own")); err != nil || strings.Contains(string(doc.Body), "s3cret") {
+		t.Errorf("the secret of the service principal is kept: %s, %v", doc.Body, err)
+	}
+	refused(t, "a cluster of nobody", w.do("PUT", clusters+"other", object{"location": "local", "properties": object{"servicePrincipalProfile": object{"clientId": tenant}}}), 400, "ServicePrincipalNotFound", "alvara ad sp create-for-rbac")
+	refused(t, "a cluster of two", w.do("PUT", clusters+"other", object{"location": "local", "identity": system(), "properties": object{"servicePrincipalProfile": object{"clientId": app.AppID}}}), 400, "InvalidParameter", "one of them")
+	refused(t, "a cluster's credentials", w.do("POST", clusters+"own/listClusterUserCredential", nil), 400, "NotSupported", "no Kubernetes behind")
 	attach := func(kind, cluster string) object {
 		return object{"properties": object{"computeType": kind, "resourceId": clusters + cluster}}
 	}

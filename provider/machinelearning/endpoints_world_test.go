@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alvara-ml/alvara/dataplane/inference"
+	"github.com/alvara-ml/alvara/job"
 	"github.com/alvara-ml/alvara/provider/machinelearning"
 	"github.com/alvara-ml/alvara/serving"
 	"github.com/alvara-ml/alvara/serving/servingtest"
@@ -20,6 +21,7 @@ type servingWorld struct {
 	orders  *machinelearning.Orders
 	tokens  *inference.Tokens
 	catalog *machinelearning.EndpointCatalog
+	level   string // of isolation
 }
 
 func (w *world) openServing() machinelearning.EndpointDeps {
@@ -27,7 +29,7 @@ func (w *world) openServing() machinelearning.EndpointDeps {
 	s.machine = servingtest.NewLauncher(func(order workload.Order) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(rw, order.Image) })
 	})
-	s.orders = &machinelearning.Orders{}
+	s.orders, s.level = &machinelearning.Orders{}, "sandbox"
 	s.tokens = &inference.Tokens{Key: []byte("k"), Clock: time.Now}
 	s.control = &serving.Controller{
 		Launcher: s.machine, Orders: s.orders, Records: &servingtest.Records{}, Journal: &servingtest.Journal{}, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
@@ -35,7 +37,7 @@ func (w *world) openServing() machinelearning.EndpointDeps {
 	}
 	return machinelearning.EndpointDeps{
 		Serving: s.control, EndpointURL: func(name string) string { return "https://inference/" + name + "/" }, IssueToken: s.tokens.Issue,
-		ClusterPrincipal: w.directory.FindByClientID, Isolation: s.machine.Isolation,
+		ClusterPrincipal: w.directory.FindByClientID, Isolation: func() job.Isolation { return job.Isolation{Level: s.level} },
 	}
 }
 
