@@ -19,7 +19,7 @@ func TestHostile(t *testing.T) {
 		secret := filepath.Join(w.dir, "outside", "secret")
 		w.must(os.MkdirAll(filepath.Dir(secret), 0o755))
 		w.must(os.WriteFile(secret, []byte("secret"), 0o644))
-		count := "20000"
+		count := "5000"
 		if testing.Short() {
 			count = "2000"
 		}
@@ -58,7 +58,7 @@ func TestHostile(t *testing.T) {
 			}
 		}
 		found, err := run.Artifacts()
-		if want := map[bool]int{true: 2000, false: 20000}[testing.Short()]; err != nil || len(found) != want {
+		if want := map[bool]int{true: 2000, false: 5000}[testing.Short()]; err != nil || len(found) != want {
 			t.Errorf("%d artifacts, want %d (%v)", len(found), want, err)
 		}
 		for _, name := range []string{"link", "folder/secret", "pipe", "../../outputs/good/kept", "/etc/passwd", "."} {

@@ -5,7 +5,8 @@
 // # From inside
 //
 // /alvara/code is the working folder, a copy that the run may write; what it leaves in outputs below it are its artifacts.
-// /alvara/inputs/NAME can be read, /alvara/outputs/NAME written, /alvara/run too; /alvara/ca.pem are the authorities to trust. On
+// /alvara/inputs/NAME can be read (a file also under a path that ends in its own name, which is what ${{inputs.NAME}} stands for),
+// /alvara/outputs/NAME written, /alvara/run too; /alvara/ca.pem are the authorities to trust. On
 // 127.0.0.1 answer Alvara's planes, at the ports that they have outside, the run's own identity endpoint, and what the order names; names
 // of the planes lead there, and there is no other network. Without isolation there is no inside: the same folders lie below the
 // run's own, and the variables ALVARA_CODE, ALVARA_INPUTS, ALVARA_OUTPUTS and ALVARA_METRICS name them in both cases.

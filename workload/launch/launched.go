@@ -31,6 +31,15 @@ var _ workload.Launched = (*launched)(nil)
 // Remove forgets the run and all its files.
 func (r *launched) Remove() error { return r.launcher.Forget(r.ID()) }
 
+// Wait implements job.Run. A run that has ended gets no tokens any more.
+func (r *launched) Wait(ctx context.Context) (job.Status, error) {
+	status, err := r.Run.Wait(ctx)
+	if err == nil {
+		r.launcher.links.end(r.ID(), r.launcher.Identity)
+	}
+	return status, err
+}
+
 // Dial implements workload.Launched. Errors: Invalid for a run that serves nothing, Unavailable while nobody listens.
 func (r *launched) Dial(ctx context.Context) (net.Conn, error) {
 	if r.order.Port == 0 {
