@@ -111,8 +111,15 @@ func checkClusters(ctx context.Context, e *examination) error {
 		return err
 	}
 	for _, compute := range computes {
-		id, err := resource.ParseID(compute.Properties.ResourceID)
-		if err != nil || !compute.Properties.isKubernetes() || !id.Type().Is(managedCluster) || !e.mayRead(id, "whether the compute "+compute.Name+" can pull images") {
+		if !compute.Properties.isKubernetes() {
+			continue
+		}
+		id := compute.Properties.clusterOf()
+		if id.IsRoot() {
+			e.checkClusterElsewhere(compute)
+			continue
+		}
+		if !e.mayRead(id, "whether the compute "+compute.Name+" can pull images") {
 			continue
 		}
 		f := Finding{
@@ -136,4 +143,17 @@ func checkClusters(ctx context.Context, e *examination) error {
 		}
 	}
 	return nil
+}
+
+// checkClusterElsewhere: a cluster that is not managed here pulls as the identity of the compute that stands for it.
+func (e *examination) checkClusterElsewhere(compute *arm.Resource[Compute]) {
+	if len(carriedBy(compute.Identity)) > 0 {
+		return
+	}
+	e.add(Finding{
+		ID: "ClusterCannotServe", Level: levelWarning, What: compute.ID.String(),
+		Message: fmt.Sprintf("The compute %s stands for a cluster elsewhere, and has no identity.", compute.Name),
+		Why:     "What is deployed to it pulls its image as the identity of the compute, and is refused.",
+		Cure:    []string{e.onWorkspace("ml", "compute", "update", "-n", compute.Name, "--identity-type", "SystemAssigned")},
+	})
 }

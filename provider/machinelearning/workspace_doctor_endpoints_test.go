@@ -128,5 +128,9 @@ func TestDoctorOnClusters(t *testing.T) {
 	w.one("ClusterCannotServe", "error", ws+"/computes/k8s", "does not exist")
 	of(application.AppID)
 	w.none("ClusterCannotServe")
+	w.must("PUT", ws+"/computes/arc", object{"properties": object{"computeType": "Kubernetes", "resourceId": group + "/providers/Microsoft.Kubernetes/connectedClusters/arc", "properties": object{}}})
+	w.one("ClusterCannotServe", "warning", ws+"/computes/arc", "alvara ml compute update -n arc --identity-type SystemAssigned -w ws -g rg")
+	w.must("PATCH", ws+"/computes/arc", object{"properties": object{}, "identity": system()})
+	w.none("ClusterCannotServe")
 	w.none("ComputeWithoutIdentity") // it pulls as its service principal
 }
