@@ -62,7 +62,7 @@ func (j Job) asked(name string) Job {
 	j.Work, j.Run, j.Parts = nil, nil, nil
 	properties := map[string]string{retryOf: name}
 	for key, value := range j.Properties {
-		if !strings.HasPrefix(key, derived) {
+		if !strings.HasPrefix(key, derived) && key != pipelineProperty && key != stepProperty { // a step is repeated as a job of its own
 			properties[key] = value
 		}
 	}
