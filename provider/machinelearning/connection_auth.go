@@ -154,6 +154,9 @@ func (p *Connection) readOlderForm(body []byte) error {
 		if err := json.Unmarshal([]byte(given), &p.Credentials); err == nil {
 			return nil
 		}
+		if p.Credentials = readPythonDict(given); p.Credentials != nil {
+			return nil
+		}
 	}
 	return resource.Invalidf("InvalidConnection", `properties.value: an object, or the JSON of one in a string, was expected, such as {"ResourceId":"…","ClientId":"…"}`).At("properties.value")
 }

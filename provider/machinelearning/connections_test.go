@@ -19,6 +19,8 @@ func TestRegistryConnections(t *testing.T) {
 	older := object{"name": "privateAcr", "category": "ACR", "target": "private.azurecr.io", "authType": "RegistryConnection", "value": value}
 	for name, body := range map[string]object{
 		"bare": older, "wrapped": {"properties": older}, "object": {"properties": object{"category": "ACR", "target": "private.azurecr.io", "authType": "registryconnection", "value": object{"ResourceId": id, "ClientId": client}}},
+		// What azureml-core makes of the dictionary of set_connection (MI-11, MI-19).
+		"python": {"name": "privateAcr", "properties": object{"category": "ACR", "target": "private.azurecr.io", "authType": "RegistryConnection", "value": `{'ResourceId': '` + id + `', 'ClientId': '` + client + `'}`}},
 	} {
 		path := ws + "/connections/privateAcr"
 		got := w.do("PUT", path, body)
@@ -57,6 +59,7 @@ func TestRegistryConnections(t *testing.T) {
 		"no client id":                  {newer(id, ""), "InvalidConnection", "properties.credentials.clientId"},
 		"an id of something else":       {newer(ws, client), "InvalidResourceId", "properties.credentials.resourceId"},
 		"a value that is none":          {object{"properties": object{"category": "ACR", "target": "x", "authType": "RegistryConnection", "value": "{"}}, "InvalidConnection", "properties.value"},
+		"Python that is not flat":       {object{"properties": object{"category": "ACR", "target": "x", "authType": "RegistryConnection", "value": `{'ResourceId': 'a\'b', 'ClientId': None}`}}, "InvalidConnection", "properties.value"},
 		"a field of another way":        {object{"properties": object{"category": "ACR", "target": "x", "authType": "RegistryConnection", "value": object{"Password": "x"}}}, "InvalidConnection", "Password"},
 		"another category":              {object{"properties": object{"category": "Git", "target": "x", "authType": "RegistryConnection", "value": value}}, "InvalidConnection", "properties.category"},
 		"no category":                   {object{"properties": object{"authType": "None"}}, "InvalidConnection", "properties.category"},
