@@ -195,7 +195,7 @@ func (d Deps) forgetJob(ctx context.Context, r *arm.Resource[Job]) error {
 	if r.Properties.Run != nil {
 		return d.Runner.Forget(ctx, r.ID, *r.Properties.Run)
 	}
-	return nil
+	return d.Runner.Logs.Forget(r.ID) // of a pipeline
 }
 
 func (d Deps) cancelJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job]) (any, error) {

@@ -185,6 +185,23 @@ func TestPipeline(t *testing.T) {
 	if list := w.must("GET", ws+"/jobs?properties=azureml.pipelinerunid=p&jobType=Command", nil); list.count("value") != 2 {
 		t.Errorf("the steps by their property: %s", list.Raw)
 	}
+	w.must("PUT", ws+"/jobs/short", pipelineOf(object{"a": step()}))
+	if err := w.conduct(&life{}, "short"); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := w.logs.Size(jobID("short"), "head"); err != nil || size == 0 {
+		t.Errorf("the log has %d bytes: %v", size, err)
+	}
+	w.must("DELETE", ws+"/jobs/short", nil)
+	for range 500 {
+		if size, _ := w.logs.Size(jobID("short"), "head"); size == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if size, _ := w.logs.Size(jobID("short"), "head"); size != 0 {
+		t.Errorf("the log outlives the pipeline: %d bytes", size)
+	}
 	refused(t, "another job in its place", w.do("PUT", ws+"/jobs/p", pipelineOf(diamond())), 409, "JobImmutable", "properties.")
 	w.submit("x-y", "task run")
 	refused(t, "a step that is there already", w.do("PUT", ws+"/jobs/x", pipelineOf(object{"y": step()})), 409, "JobExists", "x-y", "step y")
