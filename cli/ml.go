@@ -51,28 +51,6 @@ func (v viewFlags) viewType() string {
 	return "ActiveOnly"
 }
 
-const datastoreColumns = "[].{Name:name, Type:properties.datastoreType, Account:properties.accountName, Container:properties.containerName, Default:properties.isDefault}"
-
-type datastoreGroup struct {
-	List datastoreList `cmd:"" help:"List datastores." example:"alvara ml datastore list --feature-store fs -g rg1 -o table"`
-	Show datastoreShow `cmd:"" help:"Show a datastore." example:"alvara ml datastore show -n workspaceblobstore --feature-store fs -g rg1"`
-}
-
-type datastoreList struct{ storeFlags }
-
-func (d *datastoreList) Run(c *Call) error {
-	return c.listBelow(d.storeFlags, "/datastores", datastoreColumns)
-}
-
-type datastoreShow struct {
-	Name string `short:"n" required:"" help:"Name."`
-	storeFlags
-}
-
-func (d *datastoreShow) Run(c *Call) error {
-	return c.showBelow(d.storeFlags, "/datastores/"+segment(d.Name), datastoreColumns)
-}
-
 func (c *Call) listBelow(store storeFlags, path, columns string) error {
 	base, err := store.path(c)
 	if err != nil {
