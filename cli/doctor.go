@@ -100,6 +100,9 @@ func doctorReport(workspace string, found []*document.Object) string {
 		if why := f.Text("why"); why != "" {
 			fmt.Fprintf(&b, "  %s\n", wrapped(why))
 		}
+		if manual, _ := f.Get("manual").(bool); manual && len(cures(f)) > 0 {
+			b.WriteString("  This is yours to decide, and --fix leaves it to you:\n")
+		}
 		for _, cure := range cures(f) {
 			fmt.Fprintf(&b, "    %s\n", printable(cure))
 		}

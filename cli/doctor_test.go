@@ -38,6 +38,7 @@ func TestDoctorIsWrittenToBeRead(t *testing.T) {
 
 ! GrantTooBroad: It owns[2J all.
   So may its jobs.
+  This is yours to decide, and --fix leaves it to you:
     alvara role assignment delete --ids /a
 
 i RegistryNotCreated: There is none.
@@ -79,6 +80,9 @@ func TestDoctorsExitCode(t *testing.T) {
 		if code != c.code || !strings.Contains(stdout, c.stdout) || (c.args == "-o none" && stdout != "") {
 			t.Errorf("%s on %s: exit code %d\n%s%s", c.args, c.answer, code, stdout, stderr)
 		}
+	}
+	if code, help, _ := newPlant(t, nil).run(t.Context(), "doctor --help"); code != ExitOK || !strings.Contains(strings.Join(strings.Fields(help), " "), "Exit codes: 0 when there is no error among the findings, 4 when there is") {
+		t.Errorf("the help does not tell the exit codes: %s", help)
 	}
 	if code, _, _ := newPlant(t, nil).run(t.Context(), "doctor -w none -g rg1"); code != ExitNotFound {
 		t.Errorf("a workspace that is not there: exit code %d", code)

@@ -60,14 +60,16 @@ type examination struct {
 	own       []grant     // the roles of that identity on the workspace itself, and for a feature store on its data
 	registry  resource.ID // the workspace's; the root when there is none
 
+	accounts map[string]resource.ID // storage accounts of the server by their names in lower case, once they are read
 	hosts    map[string]resource.ID // registries of the server by their addresses
 	hidden   map[string]bool        // what was said not to be readable
+	listed   map[resource.Type]any  // what readBelow has read
 	findings []Finding
 }
 
 // examine runs all checks. The findings come by level, and within one in the order of the checks.
 func (d Deps) examine(ctx context.Context, call *arm.Call, r *arm.Resource[Workspace]) (*examination, error) {
-	e := &examination{Deps: d, call: call, workspace: r, hosts: d.Registries.Hosts(), hidden: map[string]bool{}, findings: []Finding{}}
+	e := &examination{Deps: d, call: call, workspace: r, hosts: d.Registries.Hosts(), hidden: map[string]bool{}, listed: map[resource.Type]any{}, findings: []Finding{}}
 	var err error
 	if e.who, e.own, err = worker(ctx, call, r); err != nil {
 		return nil, err
@@ -145,8 +147,11 @@ func (e *examination) read(ctx context.Context, id resource.ID, purpose string, 
 	return true, true, json.Unmarshal(doc.Body, into)
 }
 
-// readBelow reads what lies in the workspace, of one type, as far as the caller may read it.
+// readBelow reads what lies in the workspace, of one type, as far as the caller may read it. It is read once.
 func readBelow[P any](ctx context.Context, e *examination, t resource.Type) ([]*arm.Resource[P], error) {
+	if read, ok := e.listed[t].([]*arm.Resource[P]); ok {
+		return read, nil
+	}
 	docs, err := e.call.Manager.Below(ctx, e.workspace.ID, t)
 	if err != nil {
 		return nil, err
@@ -163,6 +168,7 @@ func readBelow[P any](ctx context.Context, e *examination, t resource.Type) ([]*
 		}
 		out = append(out, r)
 	}
+	e.listed[t] = out
 	return out, nil
 }
 

@@ -206,20 +206,22 @@ func (e *examination) storageAccounts(ctx context.Context) ([]resource.ID, error
 
 // accountOf finds the storage account of a datastore, which has its name alone.
 func (e *examination) accountOf(ctx context.Context, datastore *arm.Resource[Datastore]) (resource.ID, bool, error) {
-	docs, err := e.call.Manager.Below(ctx, resource.Root, storageAccountType)
-	if err != nil {
-		return resource.Root, false, err
-	}
-	for _, doc := range docs {
-		var account struct{ ID resource.ID }
-		if err := json.Unmarshal(doc.Body, &account); err != nil {
+	if e.accounts == nil {
+		docs, err := e.call.Manager.Below(ctx, resource.Root, storageAccountType)
+		if err != nil {
 			return resource.Root, false, err
 		}
-		if strings.EqualFold(account.ID.Name(), datastore.Properties.AccountName) {
-			return account.ID, true, nil
+		e.accounts = make(map[string]resource.ID, len(docs))
+		for _, doc := range docs {
+			var account struct{ ID resource.ID }
+			if err := json.Unmarshal(doc.Body, &account); err != nil {
+				return resource.Root, false, err
+			}
+			e.accounts[strings.ToLower(account.ID.Name())] = account.ID
 		}
 	}
-	return resource.Root, false, nil
+	id, known := e.accounts[strings.ToLower(datastore.Properties.AccountName)]
+	return id, known, nil
 }
 
 // checkDatastores: the containers that datastores name are there.
