@@ -61,7 +61,7 @@ type jobOnNodes struct {
 func (j jobOnNodes) ended() bool { return Job{Status: j.Properties.Status}.ended() }
 
 // withNodes are the states of a job that has its nodes, from the first.
-var withNodes = []string{"Preparing", "Starting", "Running", "Finalizing"}
+var withNodes = []string{jobPreparing, jobStarting, jobRunning, jobFinalizing}
 
 // MachineNodes is how many nodes a machine bears unless it is told otherwise.
 func MachineNodes() int { return max(8, 4*runtime.NumCPU()) }

@@ -54,7 +54,7 @@ func (n *NodeScheduler) of(compute resource.ID) nodesNow {
 		shown := nodeNow{ID: node.name, State: nodeIdle}
 		if t := node.job; t != nil {
 			shown.RunID, shown.State = t.job.Name(), nodePreparing
-			if slices.Contains([]string{"Running", "Finalizing", "CancelRequested"}, t.status) {
+			if slices.Contains([]string{jobRunning, jobFinalizing, jobCancelRequested}, t.status) {
 				shown.State = nodeRunning
 			}
 		}

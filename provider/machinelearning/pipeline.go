@@ -51,13 +51,10 @@ func (p *pipeline) child(step string) string { return p.name + "-" + step }
 
 // pipelineSettings are what a pipeline says of all its steps.
 type pipelineSettings struct {
-	DefaultCompute, DefaultComputeID   string
-	DefaultDatastore                   string
-	ContinueOnStepFailure              bool
-	ContinueRunOnStepFailure           bool
-	ForceRerun                         *bool
-	OnInit, OnFinalize, DefaultVersion any
-	Source                             any
+	DefaultCompute, DefaultComputeID string
+	DefaultDatastore                 string
+	ContinueOnStepFailure            bool
+	ContinueRunOnStepFailure         bool
 }
 
 // readPipeline reads a pipeline and connects its steps; those that are reused with what they wrote.
@@ -146,7 +143,7 @@ func readSettings(raw json.RawMessage) (pipelineSettings, error) {
 		case nothing(value):
 		case !known[name]:
 			return settings, resource.Errorf(resource.Unsupported, "NotSupported", "%s.%s is not offered; defaultComputeId and continueOnStepFailure are", field, name).At(field + "." + name)
-		case name != "_source":
+		default:
 			plain[name] = value
 		}
 	}
