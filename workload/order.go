@@ -96,6 +96,6 @@ type Launched interface {
 
 // Artifact is a file that a run has left.
 type Artifact struct {
-	Path string // with slashes, such as outputs/model.bin
+	Path string // with slashes, below the folder outputs: model.bin
 	Size int64  // bytes
 }
