@@ -1,12 +1,34 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/alvara-ml/alvara/job/local"
 )
+
+// endRuns ends what a server of a script has left running: instances of deployments outlive their server, and not their script.
+func endRuns(ctx context.Context, data string) error {
+	backend := &local.Backend{Dir: filepath.Join(data, "runs", "life")}
+	ids, err := backend.List(ctx)
+	for _, id := range ids {
+		run, openErr := backend.Open(ctx, id)
+		if openErr != nil {
+			return openErr
+		}
+		if err := run.Cancel(ctx); err != nil {
+			return err
+		}
+		if _, err := run.Wait(ctx); err != nil {
+			return err
+		}
+	}
+	return err
+}
 
 // scorer writes the context of an image that serves into a folder: the program of testdata/scorer, without libraries.
 func scorer(ts *testscript.TestScript, _ bool, args []string) {

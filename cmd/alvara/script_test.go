@@ -54,6 +54,9 @@ func TestCommands(t *testing.T) {
 				if err := server.Close(ctx); err != nil {
 					t.Error(err)
 				}
+				if err := endRuns(ctx, data); err != nil {
+					t.Error(err)
+				}
 			})
 			env.Setenv("DATA", data)
 			env.Setenv("SUB", server.Endpoints.Subscription)
