@@ -17,7 +17,7 @@ type completionCommand struct {
 }
 
 func (s *completionCommand) Run(c *Call) error {
-	_, err := io.WriteString(c.Program.Stdout, scripts[s.Shell])
+	_, err := io.WriteString(c.Program.Stdout, strings.ReplaceAll(scripts[s.Shell], ownName, c.Program.name()))
 	return err
 }
 

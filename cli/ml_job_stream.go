@@ -35,7 +35,7 @@ func (j *jobStream) follow(c *Call, out io.Writer) (*document.Object, error) {
 	switch {
 	case err == nil:
 		c.Warn("the job %s ended as %s", j.Name, job.Text("properties", "status"))
-	case c.ctx.Err() != nil:
+	case c.ctx.Err() != nil, away(err):
 		where := fmt.Sprintf("-n %s -w %s -g %s", j.Name, j.FeatureStore, j.ResourceGroup)
 		c.Warn("the job %s goes on; `alvara ml job stream %s` shows its log again, `alvara ml job cancel %s` ends it", j.Name, where, where)
 	}

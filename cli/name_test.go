@@ -45,6 +45,8 @@ func TestHelpAndUsageNameWhatWasCalled(t *testing.T) {
 		{"az", nil, []string{"Usage: az <command>", "  az quickstart  "}},
 		{"alvara", []string{"ml", "workspace", "show", "--help"}, []string{"Usage: alvara ml workspace show", "  alvara ml workspace show -w"}},
 		{"az", []string{"ml", "workspace", "show", "--nosuch"}, []string{`Run "az ml workspace show --help"`}},
+		{"az", []string{"completion", "bash"}, []string{"az __complete --", "complete -o default -o bashdefault -F _az az\n"}},
+		{"alvara", []string{"completion", "bash"}, []string{"-F _alvara alvara\n"}},
 		{"az", []string{"ml", "nosuch"}, []string{`Run "az ml --help"`}},
 	} {
 		program, stdout, stderr := testProgram(nil)
