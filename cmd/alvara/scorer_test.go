@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -13,7 +14,7 @@ import (
 
 // endRuns ends what a server of a script has left running: instances of deployments outlive their server, and not their script.
 func endRuns(ctx context.Context, data string) error {
-	backend := &local.Backend{Dir: filepath.Join(data, "runs", "life")}
+	backend := &local.Backend{Dir: filepath.Join(data, "runs", "life"), Clock: time.Now}
 	ids, err := backend.List(ctx)
 	for _, id := range ids {
 		run, openErr := backend.Open(ctx, id)
