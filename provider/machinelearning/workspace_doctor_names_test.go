@@ -167,3 +167,26 @@ func TestDoctorOnFeatureStores(t *testing.T) {
 	w.grantAsSaid(f)
 	w.none("RoleMissing")
 }
+
+// What the workspace works with and as is gone, which nobody can bring about through the resource manager; the doctor still looks
+// at the rest.
+func TestDoctorOnWhatIsGone(t *testing.T) {
+	w := newWorld(t)
+	got := w.must("PUT", ws, object{})
+	vault, account, principal := got.text("properties.keyVault"), got.text("properties.storageAccount"), got.text("identity.principalId")
+	w.unstored(vault)
+	f := w.one("ResourceNotFound", "error", vault, "The key vault")
+	if len(f.cures()) != 0 {
+		t.Errorf("a vault cannot be made again by a command: %v", f.Body)
+	}
+	w.none("RoleMissing")
+	w.unstored(account)
+	found := w.found(w.owner, "ResourceNotFound")
+	if len(found) != 2 || found[0].get("manual") != true || !strings.HasPrefix(found[0].cures()[0], "alvara storage account create -n ") {
+		t.Errorf("the account too: %v", found)
+	}
+	if _, err := w.store.Apply(t.Context(), w.directory.RemoveOps(principal)...); err != nil {
+		t.Fatal(err)
+	}
+	w.one("IdentityNotFound", "error", ws)
+}

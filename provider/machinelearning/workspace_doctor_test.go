@@ -161,13 +161,24 @@ func TestDoctorOnGrants(t *testing.T) {
 	w := newWorld(t)
 	w.must("PUT", ws, object{})
 	cpu := w.must("PUT", ws+"/computes/cpu", clusterBody(system(), nil)).text("identity.principalId")
-	narrow := w.grant(cpu, access.RoleContributor, ws+"/computes/cpu")
+	w.grant(cpu, access.RoleContributor, ws+"/computes/cpu") // of itself alone
 	w.none("GrantTooBroad")
 	broad := w.grant(cpu, access.RoleOwner, subscription)
 	f := w.one("GrantTooBroad", "warning", ws+"/computes/cpu", "holds Owner on "+subscription, "alvara role assignment delete --ids "+broad)
 	if f.get("manual") != true {
 		t.Errorf("a grant is taken away by itself: %v", f.Body)
 	}
+	w.must("DELETE", broad, nil)
+	w.none("GrantTooBroad")
+	team, err := w.directory.CreateGroup(t.Context(), "team", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.directory.AddMember(t.Context(), team.ID, cpu); err != nil {
+		t.Fatal(err)
+	}
+	broad = w.grant(team.ID, access.RoleContributor, group)
+	w.one("GrantTooBroad", "warning", ws+"/computes/cpu", "as a member of the group "+team.ID)
 	w.must("DELETE", broad, nil)
 	w.none("GrantTooBroad")
 
@@ -180,7 +191,6 @@ func TestDoctorOnGrants(t *testing.T) {
 	w.one("GrantOfNobody", "info", ws, somebody, "Reader", "alvara role assignment delete --ids "+orphan)
 	w.must("DELETE", orphan, nil)
 	w.none("GrantOfNobody")
-	_ = narrow
 }
 
 // What the caller may not read is said as such, and nothing of it is told.
