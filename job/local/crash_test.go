@@ -160,6 +160,22 @@ func supervisorOf(t *testing.T, w jobtest.World, id string) int {
 	return 0
 }
 
+// A run whose folder is removed, as with a whole data folder, ends: nobody can find it again.
+func TestRemovedFolder(t *testing.T) {
+	both(t, func(t *testing.T, w jobtest.World) {
+		spec := w.Spec("term")
+		run := w.Start(t, spec)
+		jobtest.Says(t, run, "waiting")
+		if supervisorOf(t, w, spec.ID) == 0 {
+			t.Fatal("there is no supervisor")
+		}
+		if err := os.RemoveAll(filepath.Join(w.Dir, spec.ID)); err != nil {
+			t.Fatal(err)
+		}
+		jobtest.Until(t, "its supervisor ends", func() bool { return supervisorOf(t, w, spec.ID) == 0 })
+	})
+}
+
 // A supervisor that is killed takes the run with it, and the run is said to be lost; nothing of it is left.
 func TestKilledSupervisor(t *testing.T) {
 	both(t, func(t *testing.T, w jobtest.World) {

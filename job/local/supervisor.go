@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -68,6 +69,7 @@ var (
 	errCanceled = errors.New("canceled")
 	errTimeout  = errors.New("the time is over")
 	errPeer     = errors.New("another node failed")
+	errGone     = errors.New("the run's folder is gone")
 )
 
 const reserveBytes = 64 << 10
@@ -94,6 +96,7 @@ func (s *supervisor) run() error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	go listen(cancel)
+	go s.folder.watch(cancel)
 
 	err = s.work(ctx, cancel, driver)
 	s.judge(context.Cause(ctx), err)
@@ -114,6 +117,18 @@ func listen(cancel context.CancelCauseFunc) {
 	}()
 	<-signals
 	cancel(errCanceled)
+}
+
+// lookEvery is how often a supervisor looks whether its run is still somebody's.
+const lookEvery = 5 * time.Second
+
+// watch ends a run whose folder was removed, with all else of its server: nobody could ever find it again.
+func (f folder) watch(cancel context.CancelCauseFunc) {
+	for range time.Tick(lookEvery) {
+		if _, err := os.Lstat(f.path(orderName)); errors.Is(err, fs.ErrNotExist) {
+			cancel(errGone)
+		}
+	}
 }
 
 // record writes down how the run is.
@@ -164,6 +179,9 @@ func (s *supervisor) work(ctx context.Context, cancel context.CancelCauseFunc, d
 func (s *supervisor) last() error {
 	var err error
 	for range 50 {
+		if _, gone := os.Lstat(string(s.folder)); errors.Is(gone, fs.ErrNotExist) {
+			return errGone
+		}
 		if err = errors.Join(s.folder.free(), s.record()); err == nil {
 			return nil
 		}
