@@ -45,10 +45,14 @@ func (j *jobCreate) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
+	if status := made.Text("properties", "status"); jobEnded(status) { // no job ends at once: it was there
+		c.Warn("the job %s was there before and ended as %s; nothing was submitted. `alvara ml job retry -n %s` runs it again, and so does this with another --name", name, status, name)
+	} else if j.Stream {
+		c.Warn("the job %s is submitted", name)
+	}
 	if !j.Stream {
 		return c.PrintColumns(jobDocument(made), jobColumns)
 	}
-	c.Warn("the job %s is submitted", name)
 	watched := jobStream{jobName: jobName{Name: name, storeFlags: j.storeFlags}}
 	ended, err := watched.follow(c, c.Program.Stderr)
 	if err != nil {

@@ -210,7 +210,7 @@ func (w *workspaceDiagnose) Run(c *Call) error {
 	for _, name := range value.Keys() {
 		out.Set(snake(name), value.Get(name))
 	}
-	return c.Print(out)
+	return c.PrintColumns(out, "values(@)[].{Level:level, Code:code, Message:message}")
 }
 
 type workspaceSyncKeys struct {

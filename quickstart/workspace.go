@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 
 	"github.com/alvara-ml/alvara/examples/fraud"
@@ -242,11 +241,19 @@ func (a *workspaceAct) serve() error {
 	if err := a.show(invoke...); err != nil {
 		return err
 	}
-	a.say("A stranger, with a valid token and no role, gets no score:")
+	stranger, err := a.field("[0].appId", "ad", "sp", "list", "--display-name", "quickstart-stranger")
+	if err != nil {
+		return err
+	}
+	scope, err := a.field("id", in("ml", "online-endpoint", "show", "-n", endpoint)...)
+	if err != nil {
+		return err
+	}
+	if _, err := a.run("role", "assignment", "create", "--assignee", stranger, "--role", "Reader", "--scope", scope); err != nil {
+		return err
+	}
+	a.say("Who may only see the endpoint gets no score of it:")
 	a.as("stranger")
 	defer a.as("admin")
-	if _, err := os.Stat(filepath.Join(a.Dir, "quickstart", "profiles", "stranger")); err != nil {
-		return fmt.Errorf("the stranger is not signed in: %w", err)
-	}
 	return a.refused(invoke...)
 }

@@ -28,7 +28,7 @@ func TestQuickstart(t *testing.T) {
 		}
 		for _, want := range []string{"featuresets/write", "featuresets/read", "ended as Failed", "Completed", "How to go on",
 			"adminUserEnabled: false", "UnAuthorizedForCredentialOperations", "Successfully tagged", "$ crane pull", "DENIED",
-			"does not hold AcrPull", "ComputeCannotPull", "epoch 60: loss", "isolation: sandbox", "alvara.featureSets", `"probability"`, "onlineEndpoints/"} {
+			"does not hold AcrPull", "ComputeCannotPull", "epoch 60: loss", "isolation: sandbox", "alvara.featureSets", `"probability"`, "onlineEndpoints/score/action"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%s run: %q is not shown", run, want)
 			}
