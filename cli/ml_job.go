@@ -20,6 +20,7 @@ type jobGroup struct {
 	Cancel   jobCancel   `cmd:"" help:"Cancel a job." example:"alvara ml job cancel -n 5e1c2f0e -w ws -g rg1"`
 	Retry    jobRetry    `cmd:"" help:"Submit a job that has ended once more, as another job." example:"alvara ml job retry -n 5e1c2f0e -w ws -g rg1 --query name -o tsv"`
 	Update   jobUpdate   `cmd:"" help:"Change a job's display name, description or tags." example:"alvara ml job update -n 5e1c2f0e -w ws -g rg1 --set tags.stage=accepted ;; alvara ml job update -n 5e1c2f0e -w ws -g rg1 --tags stage=accepted"`
+	Delete   jobDelete   `cmd:"" help:"Delete a job, with its log and artifacts. One that runs is cancelled." example:"alvara ml job delete -n 5e1c2f0e -w ws -g rg1 --yes"`
 	Archive  jobArchive  `cmd:"" help:"Hide a job from lists." example:"alvara ml job archive -n 5e1c2f0e -w ws -g rg1"`
 	Restore  jobRestore  `cmd:"" help:"Bring an archived job back." example:"alvara ml job restore -n 5e1c2f0e -w ws -g rg1"`
 }

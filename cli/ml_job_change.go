@@ -103,3 +103,20 @@ func (j *jobName) archive(c *Call, archived bool) error {
 	_, err = c.arm(http.MethodPatch, path, machineLearnAPI, document.New("properties", document.New("isArchived", archived)))
 	return err
 }
+
+type jobDelete struct {
+	jobName
+	confirmFlags
+	NoWait bool `name:"no-wait" help:"Do not wait for the end."`
+}
+
+func (j *jobDelete) Run(c *Call) error {
+	path, err := j.path(c)
+	if err != nil {
+		return err
+	}
+	if err := j.confirm(c, "delete the job "+j.Name+" with its log and artifacts"); err != nil {
+		return err
+	}
+	return c.deleteResource(path, machineLearnAPI, "job "+j.Name, j.NoWait)
+}

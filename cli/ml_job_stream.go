@@ -14,7 +14,10 @@ import (
 // nextOffset is the header in which the server says from where to go on reading a log.
 const nextOffset = "x-alvara-next-offset"
 
-type jobStream struct{ jobName }
+type jobStream struct {
+	jobName
+	Node int `help:"Of a job of several nodes, the rank of the one whose output is shown; the others have logs of their own."`
+}
 
 func (j *jobStream) Run(c *Call) error {
 	job, err := j.follow(c, c.Program.Stdout)
@@ -31,10 +34,17 @@ func (j *jobStream) follow(c *Call, out io.Writer) (*document.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	job, err := followLog(c, path, out)
+	log := jobLog{call: c, path: path, out: out}
+	if j.Node > 0 {
+		log.node = strconv.Itoa(j.Node)
+	}
+	job, err := log.follow()
 	switch {
 	case err == nil:
 		c.Warn("the job %s ended as %s", j.Name, job.Text("properties", "status"))
+		if nodes := job.Text("properties", "properties", "alvara.nodes"); j.Node == 0 && nodes != "" && nodes != "1" {
+			c.Warn("it ran on %s nodes, and this is the log of the first; --node RANK shows another's", nodes)
+		}
 	case c.ctx.Err() != nil, away(err):
 		where := fmt.Sprintf("-n %s -w %s -g %s", j.Name, j.FeatureStore, j.ResourceGroup)
 		c.Warn("the job %s goes on; `alvara ml job stream %s` shows its log again, `alvara ml job cancel %s` ends it", j.Name, where, where)
@@ -42,14 +52,15 @@ func (j *jobStream) follow(c *Call, out io.Writer) (*document.Object, error) {
 	return job, err
 }
 
-func followLog(c *Call, path string, out io.Writer) (*document.Object, error) {
-	log := jobLog{call: c, path: path, out: out}
+// follow copies the log until the job has ended.
+func (l *jobLog) follow() (*document.Object, error) {
+	c := l.call
 	for idle := 0; ; idle++ {
 		// The status is read before the log: when it is a final one, the log that follows is whole.
 		var job *document.Object
 		var moved bool
 		err := c.patiently(func() (err error) {
-			job, err = c.arm(http.MethodGet, path, machineLearnAPI, nil)
+			job, err = c.arm(http.MethodGet, l.path, machineLearnAPI, nil)
 			return err
 		})
 		if err != nil {
@@ -58,7 +69,7 @@ func followLog(c *Call, path string, out io.Writer) (*document.Object, error) {
 		ended := jobEnded(job.Text("properties", "status"))
 		for more := true; more; {
 			if err := c.patiently(func() (err error) {
-				more, err = log.copy(!ended)
+				more, err = l.copy(!ended)
 				return err
 			}); err != nil {
 				return nil, err
@@ -82,6 +93,7 @@ func followLog(c *Call, path string, out io.Writer) (*document.Object, error) {
 type jobLog struct {
 	call   *Call
 	path   string // of the job
+	node   string // the rank of a node, "" for the job's own log
 	out    io.Writer
 	offset int64
 }
@@ -94,6 +106,9 @@ func (l *jobLog) copy(follow bool) (bool, error) {
 		return false, err
 	}
 	request.Query.Set("offset", strconv.FormatInt(l.offset, 10))
+	if l.node != "" {
+		request.Query.Set("node", l.node)
+	}
 	if follow {
 		request.Query.Set("follow", "true")
 	}
@@ -157,6 +172,6 @@ func jobError(job *document.Object) error {
 		failed.Message = fmt.Sprintf("the job %s ended as %s: %s", name, status, strings.TrimSpace(failed.Message))
 		return failed
 	}
-	reason := first(job.Text("properties", "properties", "error"), job.Text("properties", "error"), "`alvara ml job stream` shows its log")
+	reason := first(job.Text("properties", "properties", "error"), job.Text("properties", "error"), job.Text("properties", "properties", "alvara.canceled"), "its log says more")
 	return &wire.Error{Code: "Job" + status, Message: fmt.Sprintf("the job %s ended as %s: %s", name, status, reason)}
 }

@@ -42,6 +42,9 @@ func (c *carrying) follow(ctx context.Context, run workload.Launched) error {
 // finish stores what a run has left, and ends the job as the run ended.
 func (c *carrying) finish(ctx context.Context, run workload.Launched, status job.Status) error {
 	order := *c.job.Properties.Run.Order
+	if err := c.endLine(run, status); err != nil {
+		return err
+	}
 	left, err := run.Artifacts()
 	if err != nil {
 		c.write(logTail, "The artifacts cannot be listed: "+told(err))
@@ -89,6 +92,22 @@ func (c *carrying) finish(ctx context.Context, run workload.Launched, status job
 		j.Run.LogBody = body
 		c.describe(j, status)
 	})
+}
+
+// endLine ends the last line of a run's output, so that what the server says afterwards begins on a line of its own.
+func (c *carrying) endLine(run workload.Launched, status job.Status) error {
+	body, err := bodyOf(c.server, run, status)
+	if err != nil || body == 0 {
+		return err
+	}
+	var last strings.Builder
+	if _, err := run.Logs(c.server, 0, body-1, false, &last); err != nil || strings.HasSuffix(last.String(), "\n") {
+		return err
+	}
+	if err := c.Logs.Break(c.id); err != nil {
+		c.Log.Error("a job's log cannot be written", "job", c.id.String(), "error", err)
+	}
+	return nil
 }
 
 // ended takes an end that somebody else wrote down for one.

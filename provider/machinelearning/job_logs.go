@@ -32,6 +32,18 @@ func (l *JobLogs) folder(job resource.ID) string {
 
 // Line appends a line, with its time.
 func (l *JobLogs) Line(job resource.ID, part string, now time.Time, line string) error {
+	return l.add(job, part, fmt.Sprintf("%s %s\n", now.UTC().Format(time.RFC3339), strings.ReplaceAll(strings.TrimRight(line, "\n"), "\n", "\n  ")))
+}
+
+// Break begins what comes after the run's output with the end of a line, unless it has begun.
+func (l *JobLogs) Break(job resource.ID) error {
+	if size, err := l.Size(job, logTail); err != nil || size > 0 {
+		return err
+	}
+	return l.add(job, logTail, "\n")
+}
+
+func (l *JobLogs) add(job resource.ID, part, text string) error {
 	folder := l.folder(job)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
@@ -40,7 +52,7 @@ func (l *JobLogs) Line(job resource.ID, part string, now time.Time, line string)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(file, "%s %s\n", now.UTC().Format(time.RFC3339), strings.ReplaceAll(strings.TrimRight(line, "\n"), "\n", "\n  "))
+	_, err = file.WriteString(text)
 	return errors.Join(err, file.Close())
 }
 

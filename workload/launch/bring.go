@@ -95,7 +95,7 @@ func (l *Launcher) fetch(ctx context.Context, order workload.Order, file workloa
 		err = l.fetchFile(ctx, who, file, strings.Trim(file.Path, "/"), into, to)
 	}
 	if err != nil {
-		return because(err, "read "+what)
+		return because(err, fmt.Sprintf("read %s from %s in %s", what, address(file), file.Account))
 	}
 	tell(fmt.Sprintf("Read %s: %s from %s in %s, as %s.", what, amount(int(into.files.Load()), into.bytes.Load()), address(file), file.Account, called(who)))
 	return nil
