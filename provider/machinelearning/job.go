@@ -10,7 +10,7 @@ import (
 )
 
 // Job is the properties of a job, of whatever type: what it is to do, which never changes once it is there, and how far it is, which
-// the server alone writes. Everything but Work, Run and Parts is shown to whoever may read jobs, environment variables and literal inputs too.
+// the server alone writes. Everything but Work, Run, Parts and StepOf is shown to whoever may read jobs, environment variables and literal inputs too.
 type Job struct {
 	JobType        string            `json:"jobType"` // Command, Pipeline or Spark, as the original names materialization jobs
 	DisplayName    string            `json:"displayName,omitempty"`
@@ -52,6 +52,8 @@ type Job struct {
 	Work  *Work           `json:"work,omitempty"`  // of a materialization job
 	Run   *CommandRun     `json:"run,omitempty"`   // of a command job
 	Parts json.RawMessage `json:"parts,omitempty"` // of a pipeline: how far its jobs are
+	// StepOf tells, of the job of a step, which pipeline submitted it: the key of that pipeline's run, which nobody else knows.
+	StepOf string `json:"stepOf,omitempty"`
 }
 
 // JobError is why a job failed.

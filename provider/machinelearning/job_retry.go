@@ -59,7 +59,7 @@ func (d Deps) retryJob(ctx context.Context, call *arm.Call, r *arm.Resource[Job]
 // asked is a job as it was asked for, to be asked for again: without what the server wrote into it.
 func (j Job) asked(name string) Job {
 	j.Status, j.StartTime, j.EndTime, j.Error, j.Services, j.IsArchived = "", nil, nil, nil, nil, false
-	j.Work, j.Run, j.Parts = nil, nil, nil
+	j.Work, j.Run, j.Parts, j.StepOf = nil, nil, nil, ""
 	properties := map[string]string{retryOf: name}
 	for key, value := range j.Properties {
 		if !strings.HasPrefix(key, derived) && key != pipelineProperty && key != stepProperty { // a step is repeated as a job of its own

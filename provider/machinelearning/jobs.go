@@ -27,7 +27,7 @@ func (d Deps) Jobs() arm.Type {
 		Listed:   jobsListed,
 		Deleted:  d.forgetJob,
 		Present: func(_ context.Context, _ *arm.Call, r *arm.Resource[Job]) {
-			r.Properties.Work, r.Properties.Run, r.Properties.Parts = nil, nil, nil
+			r.Properties.Work, r.Properties.Run, r.Properties.Parts, r.Properties.StepOf = nil, nil, nil, ""
 		},
 		Actions: []arm.Action[Job]{
 			{Name: "cancel", Permission: string(jobType) + "/cancel/action", Run: d.cancelJob},
@@ -71,7 +71,12 @@ func (d Deps) validateJob(ctx context.Context, change *arm.Change[Job]) error {
 		return resource.Errorf(resource.Unsupported, "NotSupported", "properties.notificationSetting: nobody is sent messages; leave the field out, and follow the job instead").At("properties.notificationSetting")
 	}
 	p.JobType, p.Status, p.StartTime, p.EndTime, p.Error, p.Services = kind.name, jobNotStarted, nil, nil, nil, nil
-	p.Work, p.Run, p.Parts = nil, nil, nil
+	p.Work, p.Run, p.Parts, p.StepOf = nil, nil, nil, stepOf(ctx)
+	for _, name := range []string{pipelineProperty, stepProperty} {
+		if _, given := p.Properties[name]; given && p.StepOf == "" {
+			return resource.Invalidf("InvalidJob", "properties.properties.%s says that a pipeline has submitted the job, and is written by pipelines alone; leave it out", name).At("properties.properties." + name)
+		}
+	}
 	if p.DisplayName == "" {
 		p.DisplayName = change.Next.Name
 	}

@@ -2,6 +2,7 @@ package machinelearning
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"maps"
 	"regexp"
@@ -244,7 +245,7 @@ func (d Deps) settlePipeline(ctx context.Context, change *arm.Change[Job]) error
 	}
 	r.Properties.Properties = retried(&r.Properties)
 	r.Properties.Status = jobQueued
-	return putParts(&r.Properties, &pipelineRun{Submitter: change.Who.ID, Onwards: p.onwards, Steps: steps})
+	return putParts(&r.Properties, &pipelineRun{Key: rand.Text(), Submitter: change.Who.ID, Onwards: p.onwards, Steps: steps})
 }
 
 // checkPipelineOnly refuses what belongs to command jobs.

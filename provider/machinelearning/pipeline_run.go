@@ -171,13 +171,16 @@ func (c *conducting) begin(ctx context.Context, run *pipelineRun, step *stepRun)
 	c.watch(id)
 	there, err := readJob(ctx, manager.Store, id)
 	switch {
-	case err == nil && there.Properties.Properties[pipelineProperty] == c.id.Name():
+	case err == nil && there.Properties.StepOf == run.Key:
 		step.Begun = true // by an attempt that did not come to write it down
 		return nil
 	case err == nil:
 		err = resource.Conflictf("JobExists", "There is a job %q already that is not this step's.", step.Job)
 	case resource.KindOf(err) == resource.NotFound:
 		err = c.submit(ctx, run, step, id)
+		if there, readErr := readJob(ctx, manager.Store, id); err == nil && readErr == nil && there.Properties.StepOf != run.Key {
+			err = resource.Conflictf("JobExists", "There is a job %q already that is not this step's.", step.Job) // somebody else was faster
+		}
 	}
 	kind := resource.KindOf(err)
 	switch {
@@ -193,13 +196,22 @@ func (c *conducting) begin(ctx context.Context, run *pipelineRun, step *stepRun)
 	return nil
 }
 
+// stepKey is under what a pipeline tells the validation of its steps' jobs the key of its run.
+type stepKey struct{}
+
+// stepOf is the key of the pipeline that submits a job; "" for everybody else.
+func stepOf(ctx context.Context) string {
+	key, _ := ctx.Value(stepKey{}).(string)
+	return key
+}
+
 func (c *conducting) submit(ctx context.Context, run *pipelineRun, step *stepRun, id resource.ID) error {
 	who, known := c.Jobs.Manager.Identities.Lookup(run.Submitter)
 	if !known {
 		return resource.Invalidf("SubmitterNotFound", "Who submitted the pipeline is not in the directory any more, and its steps are submitted by the same; submit it again as somebody else.")
 	}
 	call := &arm.Call{Who: who, Manager: c.Jobs.Manager, Job: c.id.Name(), RequestID: c.id.Name()}
-	_, err := c.Jobs.Manager.Do(ctx, call, who, "PUT", id.String(), map[string]any{"properties": step.Asked})
+	_, err := c.Jobs.Manager.Do(context.WithValue(ctx, stepKey{}, run.Key), call, who, "PUT", id.String(), map[string]any{"properties": step.Asked})
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 
 // pipelineRun is how far a pipeline is. It lies in Job.Parts.
 type pipelineRun struct {
+	Key       string     `json:"key"`       // a secret that tells the pipeline's own jobs
 	Submitter string     `json:"submitter"` // object id
 	Onwards   bool       `json:"onwards,omitempty"`
 	Steps     []*stepRun `json:"steps"` // each after those that it needs

@@ -207,6 +207,27 @@ func TestPipeline(t *testing.T) {
 	refused(t, "a step that is there already", w.do("PUT", ws+"/jobs/x", pipelineOf(object{"y": step()})), 409, "JobExists", "x-y", "step y")
 }
 
+// A job that somebody else puts where a step's is to be is not taken for the step's, and nobody can say of a job that it is one.
+func TestStepsThatOthersSubmit(t *testing.T) {
+	w := newWorkers(t)
+	w.must("PUT", ws+"/jobs/p", pipelineOf(object{
+		"first":  object{"type": "command", "command": "task run", "environment_id": "azureml:task:1", "outputs": object{"made": object{}}},
+		"second": object{"type": "command", "command": "task ${{inputs.made}}", "environment_id": "azureml:task:1", "inputs": object{"made": "${{parent.jobs.first.outputs.made}}"}},
+	}))
+	for _, name := range []string{"azureml.pipelinerunid", "azureml.stepname"} {
+		body := command(object{"properties": object{name: "p"}})
+		refused(t, "a job that says it is a step", w.do("PUT", ws+"/jobs/p-second", body), 400, "InvalidJob", name)
+	}
+	w.submit("p-second", "task run")
+	if err := w.conduct(&life{}, "p"); err != nil {
+		t.Fatal(err)
+	}
+	whole := w.must("GET", ws+"/jobs/p", nil)
+	if whole.text("properties.status") != "Failed" || !strings.Contains(whole.text("properties.error.message"), "not this step's") {
+		t.Errorf("the pipeline: %s", whole.Raw)
+	}
+}
+
 // Wherever a server is killed, the next one brings the pipeline to the end that it would have had, and no step runs twice.
 func TestPipelinesSurviveEveryCrash(t *testing.T) {
 	every := 1
