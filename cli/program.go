@@ -211,6 +211,8 @@ type Commands struct {
 	Role     roleGroup     `cmd:"" help:"Role definitions and role assignments."`
 	Storage  storageGroup  `cmd:"" help:"Storage accounts, containers and blobs."`
 	Acr      acrGroup      `cmd:"" help:"Container registries: images, builds, sign-in of other tools."`
+	Keyvault keyvaultGroup `cmd:"" help:"Key vaults, as resources; what is in them comes later."`
+	Monitor  monitorGroup  `cmd:"" help:"Application insights, as resources."`
 	Aks      aksGroup      `cmd:"" help:"Kubernetes clusters that models are served on."`
 	ML       mlGroup       `cmd:"" name:"ml" help:"Machine learning: workspaces, computes, environments, jobs, models, endpoints, feature stores."`
 	Doctor   doctorCommand `cmd:"" help:"Look for what keeps a workspace or a feature store from working, with the commands that cure it." example:"alvara doctor -w ws -g rg1 ;; alvara doctor -w ws -g rg1 --strict --output table ;; alvara doctor -w ws -g rg1 --fix --yes"`

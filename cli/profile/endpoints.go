@@ -69,6 +69,7 @@ func (e Endpoints) Variables() []Variable {
 		{"SSL_CERT_FILE", e.CAFile},
 		{"REQUESTS_CA_BUNDLE", e.CAFile},
 		{"NODE_EXTRA_CA_CERTS", e.CAFile},
+		{"CURL_CA_BUNDLE", e.CAFile},
 	}
 	var out []Variable
 	for _, v := range all {

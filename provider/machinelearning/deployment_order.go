@@ -247,7 +247,7 @@ func (d Deps) servicePrincipalOf(ctx context.Context, call *arm.Call, cluster re
 	client := kept.Properties.ServicePrincipal.ClientID
 	if client == "" || strings.EqualFold(client, "msi") {
 		return identity.Principal{}, resource.Invalidf("ClusterUsesManagedIdentity", "The cluster %s works as a managed identity, and a cluster that is brought along needs a service principal, which gets AcrPull on the workspace's registry. "+
-			"Make one that has it: alvara aks create -n NAME -g %s --service-principal CLIENT-ID --client-secret SECRET — or deploy with the compute type %s, which needs no cluster.", cluster.Name(), cluster.ResourceGroup(), onManaged).At("properties.resourceId")
+			"Make one that has it: alvara aks create -n NAME -g %s — or deploy with the compute type %s, which needs no cluster.", cluster.Name(), cluster.ResourceGroup(), onManaged).At("properties.resourceId")
 	}
 	who, known := d.ClusterPrincipal(client)
 	if !known {

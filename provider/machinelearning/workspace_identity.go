@@ -118,14 +118,15 @@ func checkPrimary(ctx context.Context, change *arm.Change[Workspace]) error {
 	}
 	var missing []*resource.Error
 	var grants []grant
-	for _, brought := range []struct{ field, flag, text string }{
-		{"storageAccount", "--storage-account", p.StorageAccount}, {"keyVault", "--keyvault", p.KeyVault},
-		{"applicationInsights", "--application-insights", p.ApplicationInsights}, {"containerRegistry", "--container-registry", p.ContainerRegistry},
+	for _, brought := range []struct{ field, flag, text, make string }{
+		{"storageAccount", "--storage-account", p.StorageAccount, "storage account create -n"}, {"keyVault", "--keyvault", p.KeyVault, "keyvault create -n"},
+		{"applicationInsights", "--application-insights", p.ApplicationInsights, "monitor app-insights component create --app"},
+		{"containerRegistry", "--container-registry", p.ContainerRegistry, "acr create -n"},
 	} {
 		field := "properties." + brought.field
 		id, err := resource.ParseID(brought.text)
 		if err != nil || brought.text == "" {
-			missing = append(missing, resource.Invalidf("ResourceNotBrought", "%s is not given; create one and name it with %s", field, brought.flag).At(field))
+			missing = append(missing, resource.Invalidf("ResourceNotBrought", "%s is not given; create one and name it with %s: alvara %s NAME -g %s", field, brought.flag, brought.make, change.Next.ID.ResourceGroup()).At(field))
 			continue
 		}
 		exists, err := change.Manager.Exists(ctx, id)
