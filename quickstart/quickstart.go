@@ -60,6 +60,11 @@ func Run(ctx context.Context, options Options) (err error) {
 		}
 	}()
 	t := &tour{Options: options, ctx: ctx}
+	defer func() {
+		if removed := t.endServing(); err == nil {
+			err = removed
+		}
+	}()
 	t.say("The server is up at %s, its data in %s.", server.URL(), options.Dir)
 	for _, act := range Acts {
 		if !t.shows(act) {
@@ -112,6 +117,8 @@ type tour struct {
 	ctx   context.Context
 	step  int
 	actor string
+	// serving says that the tour has an endpoint whose instances run.
+	serving bool
 }
 
 // errStep is a step that did not end as it should.

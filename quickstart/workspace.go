@@ -1,10 +1,12 @@
 package quickstart
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/alvara-ml/alvara/examples/fraud"
 	"github.com/alvara-ml/alvara/examples/model"
@@ -171,6 +173,20 @@ func (a *workspaceAct) refusedPull() error {
 	return err
 }
 
+// endServing removes the endpoint, because its instances would go on without the server; also when the tour is interrupted.
+func (t *tour) endServing() error {
+	if !t.serving {
+		return nil
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), time.Minute)
+	defer cancel()
+	t.ctx = ending
+	t.as("admin")
+	t.say("\nJobs and deployments go on without a server. The tour takes its endpoint away before it stops the server:")
+	_, err := t.run(in("ml", "online-endpoint", "delete", "-n", endpoint, "--yes")...)
+	return err
+}
+
 // found runs a command that must find something and say so with its exit code, and shows what.
 func (a *workspaceAct) found(args ...string) error {
 	code, stdout, _ := a.command(args)
@@ -230,6 +246,7 @@ func (a *workspaceAct) serve() error {
 	if err := a.readFeatures(principal); err != nil {
 		return err
 	}
+	a.serving = true
 	if _, err := a.run(in("ml", "online-deployment", "create", "-f", a.files("deployment.yaml"), "--all-traffic")...); err != nil {
 		return err
 	}

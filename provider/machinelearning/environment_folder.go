@@ -148,9 +148,9 @@ func newPacker() (*packer, error) {
 	return &packer{file, zip, tar.NewWriter(zip)}, nil
 }
 
-// add adds a file of a size, in bytes.
+// add adds a file of a size, in bytes. Storage keeps no modes, so that every file may be executed.
 func (p *packer) add(name string, size int64, content io.Reader) error {
-	if err := p.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: size}); err != nil {
+	if err := p.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o755, Size: size}); err != nil {
 		return fmt.Errorf("the file %s of the context: %w", name, err)
 	}
 	if _, err := io.CopyN(p.tar, content, size); err != nil {
