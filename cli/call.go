@@ -191,15 +191,45 @@ func (c *Call) armFinish(method, path, apiVersion string, body any, what string,
 	}
 	first, err := c.client.Do(c.ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, inProgress(err, request)
 	}
 	if noWait {
 		return first.Object()
 	}
+	return c.finish(request, first, what)
+}
+
+// finish follows the operation that an answer started. A command that is stopped meanwhile leaves it going on.
+func (c *Call) finish(request wire.Request, first *wire.Response, what string) (*document.Object, error) {
 	progress := c.progress(what)
-	defer progress.Stop()
 	operation := &wire.Operation{Client: c.client, Watch: progress.State}
-	return operation.Finish(c.ctx, request, first)
+	made, err := operation.Finish(c.ctx, request, first)
+	progress.Stop()
+	if err != nil && c.ctx.Err() != nil {
+		c.Warn("%s goes on at the server; its state: %s", strings.ToLower(what[:1])+what[1:], stateCommand(request))
+	}
+	return made, err
+}
+
+// inProgress adds to the refusal of a write that meets another operation how that one is looked at.
+func inProgress(err error, request wire.Request) error {
+	var refused *wire.Error
+	if errors.As(err, &refused) && refused.Code == "AnotherOperationInProgress" {
+		refused.Cure = append(refused.Cure, stateCommand(request))
+	}
+	return err
+}
+
+// stateCommand shows the state of the resource that a request is about.
+func stateCommand(request wire.Request) string {
+	id := request.URL
+	if target, err := url.Parse(request.URL); err == nil {
+		id = target.Path
+	}
+	if request.Method == http.MethodPost {
+		id = id[:max(strings.LastIndex(id, "/"), 0)] // what is to be done stands after the resource
+	}
+	return "alvara resource show --ids " + quoteSh(id) + " --query properties.provisioningState -o tsv"
 }
 
 // missing tells whether an error says that the thing is not there.
@@ -291,10 +321,7 @@ func (c *Call) armFinishMatch(path string, body any, etag, what string) (*docume
 	}
 	first, err := c.client.Do(c.ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, inProgress(err, request)
 	}
-	progress := c.progress(what)
-	defer progress.Stop()
-	operation := &wire.Operation{Client: c.client, Watch: progress.State}
-	return operation.Finish(c.ctx, request, first)
+	return c.finish(request, first, what)
 }
