@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -49,7 +51,7 @@ func (e *endpointInvoke) Run(c *Call) error {
 	}
 	answer, err := c.client.Do(c.ctx, request)
 	if err != nil {
-		return err
+		return modelError(err)
 	}
 	value, err := document.Decode(answer.Body)
 	if err != nil {
@@ -57,6 +59,17 @@ func (e *endpointInvoke) Run(c *Call) error {
 		return err
 	}
 	return c.Print(value)
+}
+
+// modelError shows what a deployment answered as it is. Refusals of the server itself stay what they are.
+func modelError(err error) error {
+	var refused *wire.Error
+	if !errors.As(err, &refused) || refused.Answer == nil || refused.Answer.Header.Get(deploymentHeader) == "" {
+		return err
+	}
+	const most = 8 << 10
+	text := strings.TrimSpace(strings.ToValidUTF8(string(refused.Answer.Body[:min(len(refused.Answer.Body), most)]), "\uFFFD"))
+	return fmt.Errorf("the deployment %s answered %d %s: %s", refused.Answer.Header.Get(deploymentHeader), refused.Status, http.StatusText(refused.Status), first(text, "(nothing)"))
 }
 
 func (e *endpointInvoke) body(c *Call) ([]byte, error) {

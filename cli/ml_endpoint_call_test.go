@@ -75,6 +75,37 @@ func TestAnswersOfEndpoints(t *testing.T) {
 	}
 }
 
+// What a deployment answers is shown with its status, and no word of it is taken for a code or a refusal of the server.
+func TestErrorsOfDeployments(t *testing.T) {
+	endpoint := fakeWorkspace + "/onlineEndpoints/fraud"
+	status, body := 0, ""
+	p := newPlant(t, map[string]http.HandlerFunc{
+		"GET " + endpoint: func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"name":"fraud","properties":{"authMode":"AADToken","scoringUri":"https://%s/score"}}`, r.Host)
+		},
+		"POST /score": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(deploymentHeader, "blue")
+			says(status, body)(w, r)
+		},
+	})
+	dir := t.TempDir()
+	writeTree(t, dir, map[string]string{"a.json": "{}"})
+	for _, c := range []struct {
+		status     int
+		body, want string
+	}{
+		{500, `{"error":"no column x"}`, `ERROR: the deployment blue answered 500 Internal Server Error: {"error":"no column x"}`},
+		{404, "", "ERROR: the deployment blue answered 404 Not Found: (nothing)"},
+		{401, "who are you", "ERROR: the deployment blue answered 401 Unauthorized: who are you"},
+	} {
+		status, body = c.status, c.body
+		code, _, stderr := p.run(t.Context(), "ml online-endpoint invoke -n fraud -w ws -g rg1 -r "+filepath.Join(dir, "a.json"))
+		if code != ExitError || stderr != c.want+"\n" {
+			t.Errorf("%d, %s; want %s", code, stderr, c.want)
+		}
+	}
+}
+
 // What a flag or a file says of an endpoint changes that, and the rest stays.
 func TestUpdatesOfEndpoints(t *testing.T) {
 	endpoint := fakeWorkspace + "/onlineEndpoints/fraud"

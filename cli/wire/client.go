@@ -33,7 +33,7 @@ type Request struct {
 	Resource string
 }
 
-// Response is a successful answer (status below 400).
+// Response is an answer; that of Do has a status below 400.
 type Response struct {
 	Status int
 	Header http.Header
@@ -91,10 +91,13 @@ func (c *Client) Do(ctx context.Context, request Request) (*Response, error) {
 			}
 			continue
 		}
+		answer := &Response{Status: response.StatusCode, Header: response.Header, Body: text, URL: response.Request.URL.String()}
 		if response.StatusCode >= 400 {
-			return nil, ReadError(response.StatusCode, response.Header, text)
+			refused := ReadError(response.StatusCode, response.Header, text)
+			refused.Answer = answer
+			return nil, refused
 		}
-		return &Response{Status: response.StatusCode, Header: response.Header, Body: text, URL: response.Request.URL.String()}, nil
+		return answer, nil
 	}
 }
 

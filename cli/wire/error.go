@@ -21,7 +21,8 @@ type Error struct {
 	Details []*Error
 	Cure    []string // what the server says to do about it, such as commands that grant the missing role
 
-	Challenge string // the header WWW-Authenticate, which says how to sign in
+	Challenge string    // the header WWW-Authenticate, which says how to sign in
+	Answer    *Response // what was answered, as it is; nil unless a request of Client.Do was refused
 }
 
 func (e *Error) Error() string {
