@@ -35,6 +35,9 @@ func environmentDocument(version *document.Object) *document.Object {
 	out := document.New("name", name, "version", number, "id", version.Get("id"), "description", p.Get("description"), "tags", p.Get("tags"), "stage", p.Get("stage"),
 		"os_type", inFile(p.Text("osType")))
 	out.SetIf("image", p.Text("image")).SetIf("conda_file", p.Text("condaFile"))
+	if managed := p.Get("userManagedDependencies"); managed != nil {
+		out.Set("user_managed_dependencies", managed)
+	}
 	if build := p.Object("build"); build != nil {
 		out.Set("build", document.New("path", build.Get("contextUri"), "dockerfile_path", build.Get("dockerfilePath")))
 	}

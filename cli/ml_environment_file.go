@@ -11,12 +11,19 @@ import (
 var remote = regexp.MustCompile(`^[a-z]+://`)
 
 // environmentFields are what an environment has in a file beside its name and version.
-var environmentFields = []string{"image", "conda_file", "build", "description", "tags", "os_type", "inference_config", "registry_identity"}
+var environmentFields = []string{"image", "conda_file", "build", "description", "tags", "os_type", "inference_config", "registry_identity", "user_managed_dependencies"}
 
 // environmentProperties is an environment on the wire. folder is where the paths in it begin.
 func environmentProperties(where string, given *document.Object, folder string, assets assetsOf) (*document.Object, error) {
 	properties := document.New().SetIf("image", given.Text("image")).SetIf("description", given.Text("description")).
 		SetIf("osType", given.Text("os_type")).SetIf("tags", given.Object("tags"))
+	switch managed := given.Get("user_managed_dependencies").(type) {
+	case nil:
+	case bool:
+		properties.Set("userManagedDependencies", managed)
+	default:
+		return nil, usagef("%s: user_managed_dependencies is %v; true, for an image as it is, or false was expected", where, managed)
+	}
 	conda, err := condaOf(given, folder)
 	if err != nil {
 		return nil, err
