@@ -235,6 +235,32 @@ func TestHelpIsFastAndWhole(t *testing.T) {
 	}
 }
 
+// What lies in a workspace is asked for in its words, and what lies in a feature store in those; each takes the other's too.
+func TestWorkspacesByTheirName(t *testing.T) {
+	parser := testParser(t)
+	for _, group := range child(parser.Model.Node, "ml").Children {
+		store := strings.HasPrefix(group.Name, "feature-")
+		for _, leaf := range group.Leaves(false) {
+			for _, flag := range flagsOf(leaf) {
+				if flag.Name == "feature-store" && !store || flag.Name == "workspace-name" && (store || flag.Short != 'w') {
+					t.Errorf("%s has --%s", leaf.FullPath(), flag.Name)
+				}
+			}
+		}
+	}
+	for _, command := range []string{"ml job show -n J", "ml job validate -f commandline_test.go", "ml datastore list", "ml connection show -n C", "ml compute list", "ml environment show -n E", "ml online-endpoint list", "ml feature-set show -n S -v 1"} {
+		for _, flag := range []string{"-w", "--workspace-name", "--workspace", "-fs", "--feature-store", "--feature-store-name", "--fs-name"} {
+			if _, err := parser.Parse(normalize(parser.Model.Node, strings.Fields(command+" -g RG "+flag+" X"))); err != nil {
+				t.Errorf("%s %s: %v", command, flag, err)
+			}
+		}
+	}
+	program, stdout, _ := testProgram(nil)
+	if program.Run(context.Background(), []string{"ml", "job", "show", "--help"}); !strings.Contains(stdout.String(), "-w, --workspace-name") || strings.Contains(stdout.String(), "--feature-store=") {
+		t.Error(stdout)
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	for _, c := range []struct{ line, want, absent string }{
 		{"", "ml\t", "--"},

@@ -51,7 +51,7 @@ func (v viewFlags) viewType() string {
 	return "ActiveOnly"
 }
 
-func (c *Call) listBelow(store storeFlags, path, columns string) error {
+func (c *Call) listBelow(store inWorkspace, path, columns string) error {
 	base, err := store.path(c)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *Call) listBelow(store storeFlags, path, columns string) error {
 	return c.PrintColumns(found, columns)
 }
 
-func (c *Call) showBelow(store storeFlags, path, columns string) error {
+func (c *Call) showBelow(store inWorkspace, path, columns string) error {
 	base, err := store.path(c)
 	if err != nil {
 		return err

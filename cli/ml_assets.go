@@ -72,14 +72,19 @@ func (w *workspaceAssets) compute(what, name string) (string, error) {
 const anonymousEnvironment = "CliV2AnonymousEnvironment"
 
 func (w *workspaceAssets) environment(what string, given any, folder string) (string, error) {
+	return environmentID(what, given, folder, w)
+}
+
+// environmentID gives the id of a version of an environment, which an inline one is registered for.
+func environmentID(what string, given any, folder string, assets assetsOf) (string, error) {
 	switch v := given.(type) {
 	case string:
-		return w.version(what, "environments", v)
+		return assets.version(what, "environments", v)
 	case *document.Object:
 		if err := knownFields(what, v, environmentFields...); err != nil {
 			return "", err
 		}
-		properties, err := environmentProperties(what, v, folder, w)
+		properties, err := environmentProperties(what, v, folder, assets)
 		if err != nil {
 			return "", err
 		}
@@ -88,10 +93,7 @@ func (w *workspaceAssets) environment(what string, given any, folder string) (st
 			return "", err
 		}
 		sum := sha256.Sum256(text)
-		number := hex.EncodeToString(sum[:16])
-		return w.once("environment "+number, func() (string, error) {
-			return w.register("environments", anonymousEnvironment, number, properties.Set("isAnonymous", true))
-		})
+		return assets.register("environments", anonymousEnvironment, hex.EncodeToString(sum[:16]), properties.Set("isAnonymous", true))
 	default:
 		return "", usagef("%s is %v; azureml:NAME:VERSION, azureml:NAME@latest or a mapping with image, conda_file or build was expected", what, given)
 	}
@@ -132,9 +134,11 @@ func assetNamed(text string) (name, version string, labelled, ok bool) {
 // register writes a version of an asset, unless it is there.
 func (w *workspaceAssets) register(collection, name, version string, properties *document.Object) (string, error) {
 	id := w.workspace + "/" + collection + "/" + segment(name) + "/versions/" + segment(version)
-	_, err := w.call.arm(http.MethodGet, id, machineLearnAPI, nil)
-	if missing(err) {
-		_, err = w.call.armFinish(http.MethodPut, id, machineLearnAPI, document.New("properties", properties), "Registering "+name, false)
-	}
-	return id, err
+	return w.once("registered "+id, func() (string, error) {
+		_, err := w.call.arm(http.MethodGet, id, machineLearnAPI, nil)
+		if missing(err) {
+			_, err = w.call.armFinish(http.MethodPut, id, machineLearnAPI, document.New("properties", properties), "Registering "+name, false)
+		}
+		return id, err
+	})
 }

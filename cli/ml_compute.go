@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +13,7 @@ import (
 	"github.com/alvara-ml/alvara/featurestore/spec"
 )
 
-const computeColumns = "[].{Name:name, Type:type, Size:size, State:provisioning_state, Identity:identity.type}"
+const computeColumns = "[].{Name:name, Type:type, Size:size, State:(provisioning_state=='Succeeded' && state) || provisioning_state, Nodes:nodes, Identity:identity.type}"
 
 type computeGroup struct {
 	Create    computeCreate    `cmd:"" help:"Create a cluster or an instance." example:"alvara ml compute create -n cpu -w ws -g rg1 --type AmlCompute --min-instances 0 --max-instances 2 --identity-type SystemAssigned ;; alvara ml compute create -f cluster.yaml -w ws -g rg1"`
@@ -27,9 +29,9 @@ type computeGroup struct {
 	Detach    computeDetach    `cmd:"" help:"Detach what is attached; the cluster itself stays." example:"alvara ml compute detach -n k8s -w ws -g rg1 --yes"`
 }
 
-// inWorkspace names the workspace that something lies in.
+// inWorkspace names the workspace that something lies in. A feature store is a workspace too, and may be named in its own words.
 type inWorkspace struct {
-	Workspace     string `name:"workspace-name" short:"w" aliases:"workspace" required:"" help:"Workspace."`
+	Workspace     string `name:"workspace-name" short:"w" alt:"-fs" aliases:"workspace,feature-store,feature-store-name,fs-name" required:"" help:"Workspace."`
 	ResourceGroup string `short:"g" name:"resource-group" required:"" help:"Resource group."`
 }
 
@@ -111,7 +113,14 @@ func (f *computeCreate) Run(c *Call) error {
 	given := document.New()
 	if f.File != "" {
 		var err error
-		if given, err = readFile(f.File, "name", "type", "size", "tier", "location", "description", "tags", "min_instances", "max_instances",
+		if given, err = readYAML(f.File); err != nil {
+			return err
+		}
+		given.SetIf("type", f.Type)
+		if err := typeOfFile(given, "amlcompute or computeinstance was expected. Kubernetes clusters are attached: `alvara ml compute attach -f FILE`; Spark pools and virtual machines are not offered", "amlcompute", "computeinstance"); err != nil {
+			return err
+		}
+		if err := knownFields(filepath.Base(f.File), given, "name", "type", "size", "tier", "location", "description", "tags", "min_instances", "max_instances",
 			"idle_time_before_scale_down", "identity", "enable_node_public_ip"); err != nil {
 			return err
 		}
@@ -233,10 +242,35 @@ func computeDocument(compute *document.Object) *document.Object {
 		if idle, err := spec.ParseISODuration(scale.Text("nodeIdleTimeBeforeScaleDown")); err == nil {
 			out.Set("idle_time_before_scale_down", int(idle/time.Second))
 		}
-		out.Set("current_instances", inner.Get("currentNodeCount"))
+		out.Set("current_instances", inner.Get("currentNodeCount")).SetIf("nodes", nodesText(inner))
 	}
 	out.Set("identity", identityDocument(compute.Object("identity")))
 	return out.SetIf("missing_grants", p.List("missingGrants"))
+}
+
+// nodesText says how many nodes a cluster has of those it may have, and what they do: "2 of 4 (1 running, 1 idle)".
+func nodesText(cluster *document.Object) string {
+	var parts []string
+	counts := cluster.Object("nodeStateCounts")
+	for _, state := range []string{"running", "preparing", "idle", "leaving", "unusable", "preempted"} {
+		if n := counts.Text(state + "NodeCount"); n != "" && n != "0" {
+			parts = append(parts, n+" "+state)
+		}
+	}
+	out := first(cluster.Text("currentNodeCount"), "0") + " of " + cluster.Text("scaleSettings", "maxNodeCount")
+	if len(parts) > 0 {
+		out += " (" + strings.Join(parts, ", ") + ")"
+	}
+	return out
+}
+
+// typeOfFile refuses a file of a compute of another type before its fields, which belong to that type.
+func typeOfFile(given *document.Object, how string, offered ...string) error {
+	kind := strings.ToLower(strings.NewReplacer("_", "", " ", "").Replace(given.Text("type")))
+	if kind == "" || slices.Contains(offered, kind) {
+		return nil
+	}
+	return usagef("type is %q; %s", given.Text("type"), how)
 }
 
 type computeShow struct {

@@ -3,6 +3,8 @@ package cli
 import (
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"strings"
 
 	"github.com/alvara-ml/alvara/cli/document"
 )
@@ -35,11 +37,31 @@ func (f *computeUpdate) Run(c *Call) error {
 	if body.Len() == 0 {
 		return usagef("nothing to change: give --min-instances, --max-instances, --idle-time-before-scale-down, --identity-type, --user-assigned-identities, --description or --tags")
 	}
+	if identity != nil {
+		found, err := f.get(c)
+		if err != nil {
+			return err
+		}
+		c.warnReplacedIdentity(f.Name, found, identity)
+	}
 	changed, err := c.patchCompute(f.computeShow, body, f.NoWait)
 	if err != nil {
 		return err
 	}
 	return c.PrintColumns(computeDocument(changed), computeColumns)
+}
+
+// warnReplacedIdentity says which identities of a compute go when it gets these ones.
+func (c *Call) warnReplacedIdentity(name string, found, wanted *document.Object) {
+	had, next := found.Text("identity", "type"), wanted.Text("type")
+	if strings.Contains(had, "SystemAssigned") && !strings.Contains(next, "SystemAssigned") {
+		c.Warn("the system-assigned identity of %s is replaced; what it was granted ends with it", name)
+	}
+	if !strings.Contains(next, "UserAssigned") {
+		for _, id := range found.Object("identity", "userAssignedIdentities").Keys() {
+			c.Warn("the identity %s is replaced", id)
+		}
+	}
 }
 
 func (c *Call) patchCompute(at computeShow, body *document.Object, noWait bool) (*document.Object, error) {
@@ -114,7 +136,14 @@ func (f *computeAttach) Run(c *Call) error {
 	given := document.New()
 	if f.File != "" {
 		var err error
-		if given, err = readFile(f.File, "name", "type", "resource_id", "namespace", "identity", "description", "tags"); err != nil {
+		if given, err = readYAML(f.File); err != nil {
+			return err
+		}
+		given.SetIf("type", f.Type)
+		if err := typeOfFile(given, "kubernetes or aks was expected. Spark pools and virtual machines are not offered, and clusters of the workspace's own are made: `alvara ml compute create -f FILE`", "kubernetes", "aks"); err != nil {
+			return err
+		}
+		if err := knownFields(filepath.Base(f.File), given, "name", "type", "resource_id", "namespace", "identity", "description", "tags"); err != nil {
 			return err
 		}
 	}

@@ -150,15 +150,7 @@ func (t *targetIdentityAssign) Run(c *Call) error {
 	if err != nil {
 		return err
 	}
-	had, next := found.Text("identity", "type"), wanted.Text("type")
-	if had == "SystemAssigned" && next == "UserAssigned" {
-		c.Warn("the system-assigned identity of %s is replaced; what it was granted ends with it", t.Name)
-	}
-	if next == "SystemAssigned" {
-		for _, id := range found.Object("identity", "userAssignedIdentities").Keys() {
-			c.Warn("the identity %s is replaced", id)
-		}
-	}
+	c.warnReplacedIdentity(t.Name, found, wanted)
 	return t.patch(c, found, wanted)
 }
 

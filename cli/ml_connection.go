@@ -24,7 +24,7 @@ type connectionCreate struct {
 	AuthType string `name:"auth-type" help:"How it is reached: ManagedIdentity, RegistryConnection, UsernamePassword, PAT …"`
 	Target   string `help:"Address of what is connected."`
 	Value    string `placeholder:"JSON" help:"The credentials as a JSON object, such as {\"ResourceId\":\"…\",\"ClientId\":\"…\"}."`
-	storeFlags
+	inWorkspace
 }
 
 func (f *connectionCreate) Run(c *Call) error {
@@ -118,7 +118,7 @@ func connectionDocument(connection *document.Object) *document.Object {
 
 type connectionList struct {
 	Type string `help:"Only this type, such as container_registry."`
-	storeFlags
+	inWorkspace
 }
 
 func (f *connectionList) Run(c *Call) error {
@@ -142,7 +142,7 @@ func (f *connectionList) Run(c *Call) error {
 type connectionShow struct {
 	Name            string `short:"n" required:"" help:"Name."`
 	PopulateSecrets bool   `name:"populate-secrets" help:"With what is secret, for who may list secrets."`
-	storeFlags
+	inWorkspace
 }
 
 func (f *connectionShow) Run(c *Call) error {
@@ -163,7 +163,7 @@ func (f *connectionShow) Run(c *Call) error {
 
 type connectionDelete struct {
 	Name string `short:"n" required:"" help:"Name."`
-	storeFlags
+	inWorkspace
 	confirmFlags
 }
 

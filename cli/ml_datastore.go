@@ -20,7 +20,7 @@ type datastoreCreate struct {
 	File string   `short:"f" type:"existingfile" required:"" help:"datastore.yml."`
 	Name string   `short:"n" help:"Name, in place of the file's."`
 	Set  []string `sep:"none" placeholder:"PATH=VALUE" help:"Fields of the file to set."`
-	storeFlags
+	inWorkspace
 }
 
 func (d *datastoreCreate) Run(c *Call) error {
@@ -91,19 +91,19 @@ func datastoreOfFile(given *document.Object) (*document.Object, error) {
 	return out.Set("credentials", document.New("credentialsType", credentials)), nil
 }
 
-type datastoreList struct{ storeFlags }
+type datastoreList struct{ inWorkspace }
 
 func (d *datastoreList) Run(c *Call) error {
-	return c.listBelow(d.storeFlags, "/datastores", datastoreColumns)
+	return c.listBelow(d.inWorkspace, "/datastores", datastoreColumns)
 }
 
 type datastoreShow struct {
 	Name string `short:"n" required:"" help:"Name."`
-	storeFlags
+	inWorkspace
 }
 
 func (d *datastoreShow) Run(c *Call) error {
-	return c.showBelow(d.storeFlags, "/datastores/"+segment(d.Name), datastoreColumns)
+	return c.showBelow(d.inWorkspace, "/datastores/"+segment(d.Name), datastoreColumns)
 }
 
 type datastoreDelete struct {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -178,14 +179,37 @@ func (l *landing) artifact(job, name string) error {
 	return writeWhole(file, func(part *os.File) error { return l.call.copyTo(part, request) })
 }
 
-// log downloads a job's log.
-func (l *landing) log(job, name string) error {
+// logs downloads a job's log, and those of its other nodes.
+func (l *landing) logs(path string, job *document.Object) error {
+	if err := l.log(jobLog{call: l.call, path: path}, "user_logs/std_log.txt"); err != nil {
+		return err
+	}
+	for node := 1; node < nodesOf(job); node++ {
+		rank := strconv.Itoa(node)
+		if err := l.log(jobLog{call: l.call, path: path, node: rank}, "user_logs/std_log_"+rank+".txt"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nodesOf is on how many nodes a job runs.
+func nodesOf(job *document.Object) int {
+	text := first(job.Text("properties", "properties", "alvara.nodes"), job.Text("properties", "resources", "instanceCount"))
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 1
+	}
+	return n
+}
+
+func (l *landing) log(log jobLog, name string) error {
 	file, ok, err := l.place(name)
 	if err != nil || !ok {
 		return err
 	}
 	return writeWhole(file, func(part *os.File) error {
-		log := jobLog{call: l.call, path: job, out: part}
+		log.out = part
 		for more := true; more; {
 			if more, err = log.copy(false); err != nil {
 				return err
@@ -198,7 +222,7 @@ func (l *landing) log(job, name string) error {
 type jobDownload struct {
 	jobName
 	DownloadPath string `name:"download-path" short:"p" default:"." help:"Folder to write into. (${default})"`
-	OutputName   string `name:"output-name" help:"The output to download, which goes to named-outputs/NAME; without it artifacts and log, which go to artifacts."`
+	OutputName   string `name:"output-name" help:"The output to download, which goes to named-outputs/NAME; without it artifacts and log, which go to artifacts. Nodes beside the first have logs of their own, std_log_RANK.txt."`
 	All          bool   `help:"Artifacts, log and all outputs."`
 }
 
@@ -206,7 +230,7 @@ func (j *jobDownload) Run(c *Call) error {
 	if j.All && j.OutputName != "" {
 		return usagef("--all and --output-name exclude each other")
 	}
-	workspace, err := j.storeFlags.path(c)
+	workspace, err := j.inWorkspace.path(c)
 	if err != nil {
 		return err
 	}
@@ -234,7 +258,7 @@ func (j *jobDownload) Run(c *Call) error {
 			if err := to.artifacts(job, ""); err != nil {
 				return err
 			}
-			return to.log(job, "user_logs/std_log.txt")
+			return to.logs(job, found)
 		})
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ const jobColumns = "[].{Name:name, Type:type, Status:status, Experiment:experime
 
 type jobGroup struct {
 	Create   jobCreate   `cmd:"" help:"Submit a job: a command, or a pipeline of them. Folders of this machine that it names are uploaded." example:"alvara ml job create -f job.yml -w ws -g rg1 ;; alvara ml job create -f job.yml -w ws -g rg1 --set inputs.epochs=5 compute=azureml:cpu --stream --query status -o tsv"`
+	Validate jobValidate `cmd:"" help:"Check a job's file as create does, and that the workspace has what it names; nothing is uploaded or submitted." example:"alvara ml job validate -f job.yml -w ws -g rg1"`
 	Show     jobShow     `cmd:"" help:"Show a job." example:"alvara ml job show -n 5e1c2f0e -w ws -g rg1 --query status -o tsv ;; alvara ml job show -n 5e1c2f0e --feature-store fs -g rg1"`
 	List     jobList     `cmd:"" help:"List jobs, the newest first." example:"alvara ml job list -w ws -g rg1 -o table ;; alvara ml job list -w ws -g rg1 --status Failed --max-results 5"`
 	Stream   jobStream   `cmd:"" help:"Show a job's log until it ends; the exit code is 0 when it has completed and 1 otherwise." example:"alvara ml job stream -n 5e1c2f0e -w ws -g rg1"`
@@ -42,11 +43,11 @@ func snake(key string) string {
 
 type jobName struct {
 	Name string `short:"n" required:"" help:"Name of the job."`
-	storeFlags
+	inWorkspace
 }
 
 func (j jobName) path(c *Call) (string, error) {
-	store, err := j.storeFlags.path(c)
+	store, err := j.inWorkspace.path(c)
 	return store + "/jobs/" + segment(lastName(j.Name)), err
 }
 
@@ -65,7 +66,7 @@ func (j *jobShow) Run(c *Call) error {
 }
 
 type jobList struct {
-	storeFlags
+	inWorkspace
 	Status     string `help:"Only jobs in this state, such as Running, Completed or Failed."`
 	MaxResults int    `name:"max-results" short:"r" help:"At most this many."`
 	viewFlags

@@ -19,7 +19,7 @@ type jobCreate struct {
 	Description    string   `short:"d" help:"What the job is for."`
 	ExperimentName string   `name:"experiment-name" help:"Experiment that the job belongs to."`
 	Web            bool     `short:"e" help:"Not offered: there is no studio to open."`
-	storeFlags
+	inWorkspace
 	tagFlags
 }
 
@@ -53,7 +53,7 @@ func (j *jobCreate) Run(c *Call) error {
 	if !j.Stream {
 		return c.PrintColumns(jobDocument(made), jobColumns)
 	}
-	watched := jobStream{jobName: jobName{Name: name, storeFlags: j.storeFlags}}
+	watched := jobStream{jobName: jobName{Name: name, inWorkspace: j.inWorkspace}}
 	ended, err := watched.follow(c, c.Program.Stderr)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -42,14 +43,32 @@ func (j *jobStream) follow(c *Call, out io.Writer) (*document.Object, error) {
 	switch {
 	case err == nil:
 		c.Warn("the job %s ended as %s", j.Name, job.Text("properties", "status"))
-		if nodes := job.Text("properties", "properties", "alvara.nodes"); j.Node == 0 && nodes != "" && nodes != "1" {
-			c.Warn("it ran on %s nodes, and this is the log of the first; --node RANK shows another's", nodes)
-		}
+		j.others(c, job)
 	case c.ctx.Err() != nil, away(err):
-		where := fmt.Sprintf("-n %s -w %s -g %s", j.Name, j.FeatureStore, j.ResourceGroup)
+		where := fmt.Sprintf("-n %s -w %s -g %s", j.Name, j.Workspace, j.ResourceGroup)
 		c.Warn("the job %s goes on; `alvara ml job stream %s` shows its log again, `alvara ml job cancel %s` ends it", j.Name, where, where)
 	}
 	return job, err
+}
+
+// failedNode finds the node in the message of a job that failed.
+var failedNode = regexp.MustCompile(`\bnode (\d+)\b`)
+
+// others says where the logs of the other nodes are, and of which node a failure tells.
+func (j *jobStream) others(c *Call, job *document.Object) {
+	nodes := nodesOf(job)
+	if nodes < 2 {
+		return
+	}
+	if found := failedNode.FindStringSubmatch(job.Text("properties", "error", "message")); found != nil {
+		if rank, err := strconv.Atoi(found[1]); err == nil && rank < nodes && rank != j.Node {
+			c.Warn("it was node %d of %d that failed; its log: alvara ml job stream -n %s -w %s -g %s --node %d", rank, nodes, j.Name, j.Workspace, j.ResourceGroup, rank)
+			return
+		}
+	}
+	if j.Node == 0 {
+		c.Warn("it ran on %d nodes, and this is the log of the first; --node RANK shows another's", nodes)
+	}
 }
 
 // follow copies the log until the job has ended.
