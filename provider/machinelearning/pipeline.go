@@ -119,7 +119,7 @@ func readPipeline(r *arm.Resource[Job], reused map[string]*stepRun) (*pipeline, 
 	for _, name := range order {
 		step := &stepRun{Name: name, Needs: needs[name], Job: p.child(name), Asked: p.steps[name]}
 		if before := reused[name]; before != nil {
-			step = &stepRun{Name: name, Needs: needs[name], Job: before.Job, Asked: before.Asked, Begun: true, Status: jobCompleted, Reused: true}
+			step = &stepRun{Name: name, Needs: needs[name], Job: before.Job, Asked: before.Asked, Begun: true, Status: jobCompleted, Reused: true, Key: before.Key}
 		}
 		steps = append(steps, step)
 	}

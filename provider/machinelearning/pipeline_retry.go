@@ -9,8 +9,8 @@ import (
 )
 
 // reusable finds the steps of a pipeline that repeats another one which need not run again: those that completed there, that are the same as
-// they were, and that read nothing of a step which runs again. What they wrote is read from where it is. A step whose job is no more runs
-// again.
+// they were, and that read nothing of a step which runs again. What they wrote is read from where it is. A step whose job is no more, or
+// in whose place somebody put another, runs again.
 func (d Deps) reusable(ctx context.Context, change *arm.Change[Job]) (map[string]*stepRun, error) {
 	next := change.Next.Properties
 	name := next.Properties[retryOf]
@@ -63,7 +63,8 @@ func (d Deps) reusable(ctx context.Context, change *arm.Change[Job]) (map[string
 		if err != nil {
 			return nil, err
 		}
-		if kept.Properties.Status == jobCompleted {
+		if kept.Properties.Status == jobCompleted && run.owns(before, &kept.Properties) {
+			before.Key = run.keyOf(before)
 			out[step.Name] = before
 		}
 	}

@@ -152,6 +152,8 @@ func (c *conducting) look(ctx context.Context, run *pipelineRun) error {
 			step.Status, step.Message = jobFailed, "Its job was deleted."
 		case err != nil:
 			return err
+		case !run.owns(step, &job.Properties):
+			step.Status, step.Message = jobFailed, "Its job was deleted, and another one was put in its place."
 		case job.Properties.ended():
 			step.Status = job.Properties.Status
 			if fault := job.Properties.Error; fault != nil {
@@ -171,14 +173,14 @@ func (c *conducting) begin(ctx context.Context, run *pipelineRun, step *stepRun)
 	c.watch(id)
 	there, err := readJob(ctx, manager.Store, id)
 	switch {
-	case err == nil && there.Properties.StepOf == run.Key:
+	case err == nil && run.owns(step, &there.Properties):
 		step.Begun = true // by an attempt that did not come to write it down
 		return nil
 	case err == nil:
 		err = resource.Conflictf("JobExists", "There is a job %q already that is not this step's.", step.Job)
 	case resource.KindOf(err) == resource.NotFound:
 		err = c.submit(ctx, run, step, id)
-		if there, readErr := readJob(ctx, manager.Store, id); err == nil && readErr == nil && there.Properties.StepOf != run.Key {
+		if there, readErr := readJob(ctx, manager.Store, id); err == nil && readErr == nil && !run.owns(step, &there.Properties) {
 			err = resource.Conflictf("JobExists", "There is a job %q already that is not this step's.", step.Job) // somebody else was faster
 		}
 	}

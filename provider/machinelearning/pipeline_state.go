@@ -23,6 +23,7 @@ type stepRun struct {
 	Status  string   `json:"status,omitempty"` // once it has ended: Completed, Failed, Canceled or Skipped
 	Message string   `json:"message,omitempty"`
 	Reused  bool     `json:"reused,omitempty"` // the job is that of an earlier pipeline
+	Key     string   `json:"key,omitempty"`    // of the pipeline that submitted the job, where it is reused
 	Asked   *Job     `json:"asked"`            // the job as it is submitted
 }
 
@@ -75,6 +76,17 @@ func (r *pipelineRun) next(canceling bool) (begin, stop []*stepRun) {
 		}
 	}
 	return begin, stop
+}
+
+// owns tells whether a job is the very one that was submitted for a step, and not another that somebody put in its place.
+func (r *pipelineRun) owns(step *stepRun, job *Job) bool { return job.StepOf == r.keyOf(step) }
+
+// keyOf is the key of the pipeline that submits a step's job: this one's, or that of the one which the step is reused from.
+func (r *pipelineRun) keyOf(step *stepRun) string {
+	if step.Reused {
+		return step.Key
+	}
+	return r.Key
 }
 
 // find gives a step by its name; nil when there is none.
