@@ -40,7 +40,7 @@ func actor(ctx context.Context, call *arm.Call, r *arm.Resource[Registry], field
 	case strings.EqualFold(name, systemIdentity):
 		if !r.Identity.HasSystem() {
 			return Actor{}, resource.Invalidf("IdentityNotFound",
-				"%s: the registry %s has no identity of its own that the run could act as. Give it one with: alvara acr identity assign -n %s -g %s --identities [system] (and grant it AcrPush on the registry), or name a user-assigned identity.",
+				"%s: the registry %s has no identity of its own that the run could act as. Give it one with: alvara acr identity assign -n %s -g %s --identities '[system]' (and grant it AcrPush on the registry), or name a user-assigned identity.",
 				field, r.Name, r.Name, r.ID.ResourceGroup()).At(field)
 		}
 		return Actor{Principal: r.Identity.PrincipalID}, nil

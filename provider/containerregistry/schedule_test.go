@@ -113,7 +113,7 @@ func TestIdentityRules(t *testing.T) {
 		}
 		return w.as(who, "POST", fraud+"/scheduleRun", w.request(fraud, changes))
 	}
-	cure := "alvara acr identity assign -n fraudacr -g rg --identities [system]"
+	cure := "alvara acr identity assign -n fraudacr -g rg --identities '[system]'"
 	refused(t, "no identity", ask(w.owner, ""), 400, "IdentityNotFound", "fraudacr", cure)
 	refused(t, "[system] without one", ask(w.owner, "[System]"), 400, "IdentityNotFound", cure)
 	refused(t, "an unknown client id", ask(w.owner, uuid.NewString()), 400, "IdentityNotFound", "client id")

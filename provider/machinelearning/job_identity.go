@@ -126,7 +126,7 @@ func giveIdentity(compute *arm.Resource[Compute]) string {
 	workspace := compute.ID.Parent()
 	at := compute.Name + " -w " + workspace.Name() + " -g " + workspace.ResourceGroup()
 	if compute.Properties.ComputeType == "AmlCompute" {
-		return "alvara ml computetarget amlcompute identity assign --name " + at + " --identities [system]"
+		return "alvara ml computetarget amlcompute identity assign --name " + at + " --identities '[system]'"
 	}
 	return "alvara ml compute update -n " + at + " --identity-type SystemAssigned"
 }
