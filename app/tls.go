@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -126,7 +127,11 @@ func (a *authority) writeBundle(dir string) error {
 			break
 		}
 	}
-	return writeFile(filepath.Join(dir, "bundle.pem"), bundle, 0o644)
+	path := filepath.Join(dir, "bundle.pem")
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, bundle) {
+		return nil // whoever has it open or mounted keeps it
+	}
+	return writeFile(path, bundle, 0o644)
 }
 
 // certificate gives the server's certificate, a new one when two thirds of the old one's life are over.

@@ -18,6 +18,7 @@ type place struct {
 type outside struct {
 	dir, code, inputs, outputs, run string // folders
 	hosts                           string // the file /etc/hosts
+	ca                              string // the authorities that the run trusts
 	identity, serve                 string // sockets
 	delivered                       string // a mark: the outputs are where they belong
 }
@@ -44,7 +45,7 @@ func (l *Launcher) place(id string) place {
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	p := place{outside: outside{
-		dir: dir, code: in(codeName), inputs: in(inputsName), outputs: in(outputsName), run: in(runName), hosts: in("hosts"),
+		dir: dir, code: in(codeName), inputs: in(inputsName), outputs: in(outputsName), run: in(runName), hosts: in("hosts"), ca: in(caName),
 		identity: in("identity.sock"), serve: in("serve.sock"), delivered: in("delivered"),
 	}}
 	p.inside = inside{
@@ -52,7 +53,7 @@ func (l *Launcher) place(id string) place {
 		run: path.Join(top, runName), ca: path.Join(top, caName),
 	}
 	if !l.isolated() {
-		p.inside = inside{code: p.outside.code, inputs: p.outside.inputs, outputs: p.outside.outputs, run: p.outside.run, ca: l.CAFile}
+		p.inside = inside{code: p.outside.code, inputs: p.outside.inputs, outputs: p.outside.outputs, run: p.outside.run, ca: p.outside.ca}
 	}
 	p.inside.metrics = path.Join(p.inside.run, metricsName)
 	return p
@@ -102,7 +103,7 @@ const openMode = 0o777
 
 // release removes what only the run needed, as far as it is there; what has not been delivered stays.
 func (p place) release() error {
-	err := errors.Join(layer.RemoveTree(p.outside.inputs), os.RemoveAll(p.outside.hosts), os.RemoveAll(p.outside.identity), os.RemoveAll(p.outside.serve))
+	err := errors.Join(layer.RemoveTree(p.outside.inputs), os.RemoveAll(p.outside.hosts), os.RemoveAll(p.outside.ca), os.RemoveAll(p.outside.identity), os.RemoveAll(p.outside.serve))
 	if _, missing := os.Stat(p.outside.delivered); missing == nil {
 		err = errors.Join(err, layer.RemoveTree(p.outside.outputs))
 	}

@@ -34,6 +34,9 @@ func (l *Launcher) spec(ctx context.Context, order workload.Order, at place, ima
 		name, _, _ := strings.Cut(setting, "=")
 		return secret != "" && (name == secretVariable || name == msiSecretVariable)
 	})
+	if err := l.trust(at); err != nil {
+		return job.Spec{}, err
+	}
 	if !l.isolated() {
 		return spec, nil
 	}
@@ -59,9 +62,21 @@ func (l *Launcher) spec(ctx context.Context, order workload.Order, at place, ima
 		{Source: at.outside.run, Target: at.inside.run, Writable: true},
 	}
 	if l.CAFile != "" {
-		spec.Mounts = append(spec.Mounts, job.Mount{Source: l.CAFile, Target: at.inside.ca})
+		spec.Mounts = append(spec.Mounts, job.Mount{Source: at.outside.ca, Target: at.inside.ca})
 	}
 	return spec, nil
+}
+
+// trust gives the run a copy of its own of the authorities that it trusts: the launcher's may be written anew at any time.
+func (l *Launcher) trust(at place) error {
+	if l.CAFile == "" {
+		return nil
+	}
+	authorities, err := os.ReadFile(l.CAFile)
+	if err != nil {
+		return err
+	}
+	return diskError(os.WriteFile(at.outside.ca, authorities, 0o644))
 }
 
 // platform is what every run is told, and what this one is told of its identity.
