@@ -227,3 +227,32 @@ func TestTerminatedSupervisor(t *testing.T) {
 		}
 	})
 }
+
+// Whoever waits for a run whose supervisor is killed learns how it ended, also while somebody else is about to write that down.
+func TestManyWaitForALostRun(t *testing.T) {
+	both(t, func(t *testing.T, w jobtest.World) {
+		spec := w.Spec("ignore")
+		run := w.Start(t, spec)
+		jobtest.Says(t, run, "sleeping")
+		const many = 50
+		type seen struct {
+			status job.Status
+			err    error
+		}
+		all := make(chan seen, many)
+		for range many {
+			go func() {
+				status, err := run.Wait(t.Context())
+				all <- seen{status, err}
+			}()
+		}
+		if err := unix.Kill(supervisorOf(t, w, spec.ID), unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for range many {
+			if s := <-all; s.err != nil || s.status.State != job.Failed || s.status.Reason != job.Lost || s.status.Message == "" {
+				t.Fatalf("%+v %v", s.status, s.err)
+			}
+		}
+	})
+}

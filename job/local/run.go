@@ -134,8 +134,10 @@ func (r *run) Wait(ctx context.Context) (job.Status, error) {
 		if err != nil {
 			return job.Status{}, r.gone(err)
 		}
-		if !busy {
-			return r.Status()
+		if !busy { // a record that is still to be settled may be settled by somebody else just now
+			if status, err := r.Status(); err != nil || status.State.Ended() {
+				return status, err
+			}
 		}
 		if err := r.untilGone(ctx); err != nil {
 			return job.Status{}, err
