@@ -173,7 +173,7 @@ def _pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise AlvaraError("MissingPackage", "pandas is not installed: pip install 'alvara-ml[pandas]'") from None
+        raise AlvaraError("MissingPackage", "pandas is not installed: pip install pandas pyarrow, or in a clone pip install './python[pandas]'") from None
     return pandas
 
 
@@ -182,5 +182,5 @@ def _arrow() -> Any:
         import pyarrow
         import pyarrow.ipc
     except ImportError:
-        raise AlvaraError("MissingPackage", "pyarrow is not installed: pip install 'alvara-ml[pandas]'") from None
+        raise AlvaraError("MissingPackage", "pyarrow is not installed: pip install pandas pyarrow, or in a clone pip install './python[pandas]'") from None
     return pyarrow

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import alvara.run
 from alvara import AlvaraError, AmlCompute, CondaDependencies, Environment, Run, ScriptRunConfig
 from alvara.errors import from_answer
-from alvara.features import _keys, _references
+from alvara.features import _arrow, _keys, _pandas, _references
 from alvara.upload import files_of, hash_of
 
 
@@ -103,6 +104,14 @@ def test_conda_files(tmp_path: Path) -> None:
     (tmp_path / "conda.yml").write_text("dependencies: [python]\n")
     env = Environment.from_conda_specification("e", tmp_path / "conda.yml")
     assert env.python.conda_dependencies is not None and env.python.conda_dependencies.serialize_to_string() == "dependencies: [python]\n"
+
+
+@pytest.mark.parametrize(("package", "wanted"), [("pandas", _pandas), ("pyarrow", _arrow)])
+def test_packages_that_are_not_there(package: str, wanted: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(AlvaraError) as refused:
+        wanted()
+    assert refused.value.code == "MissingPackage" and package in refused.value.message and "pip install './python[pandas]'" in refused.value.message
 
 
 def test_references_and_keys() -> None:
