@@ -34,7 +34,7 @@ func invalidDeployment(field, format string, args ...any) error {
 	return resource.Invalidf("InvalidDeployment", field+" "+format, args...).At(field)
 }
 
-func (d Deps) validateDeployment(_ context.Context, change *arm.Change[OnlineDeployment]) error {
+func (d Deps) validateDeployment(ctx context.Context, change *arm.Change[OnlineDeployment]) error {
 	p := &change.Next.Properties
 	p.Instances = nil
 	if err := refuseOfDeployment(p); err != nil {
@@ -50,7 +50,10 @@ func (d Deps) validateDeployment(_ context.Context, change *arm.Change[OnlineDep
 			return err
 		}
 	}
-	return settleCapacity(change)
+	if err := settleCapacity(change); err != nil {
+		return err
+	}
+	return checkNamedVersions(ctx, change)
 }
 
 func refuseOfDeployment(p *OnlineDeployment) error {

@@ -122,9 +122,26 @@ func TestDeploymentFails(t *testing.T) {
 	if got.text("properties.provisioningState") != "Failed" || got.text("properties.provisioningError.code") != "ImageNotFound" || got.get("properties.instances.ready") != 1.0 {
 		t.Errorf("the deployment: %s", got.Raw)
 	}
-	refused(t, "no environment", w.do("PUT", green, deployment("Managed", "9", nil)), 404, "AssetNotFound", "serve")
-	refused(t, "no model", w.do("PUT", green, deployment("Managed", "1", object{"model": "azureml:x:1"})), 404, "AssetNotFound", "x")
-	w.must("DELETE", green, nil)
+	// What it names and is not there is refused before anything is made, by name and by id, for a new one and an old one.
+	for _, at := range []string{green, blue} {
+		for field, texts := range map[string][]string{
+			"EnvironmentNotFound properties.environmentId":     {"azureml:serve:9", ws + "/environments/serve/versions/9"},
+			"ModelNotFound properties.model":                   {"azureml:x:1", "azureml:x@latest", ws + "/models/x/versions/1"},
+			"CodeNotFound properties.codeConfiguration.codeId": {"azureml:x:1", ws + "/codes/x/versions/1"},
+		} {
+			code, name, _ := strings.Cut(field, " ")
+			for _, text := range texts {
+				more := object{strings.TrimPrefix(name, "properties."): text}
+				if code == "CodeNotFound" {
+					more = object{"codeConfiguration": object{"codeId": text, "scoringScript": "score.py"}}
+				}
+				refused(t, text, w.do("PUT", at, deployment("Managed", "1", more)), 404, code, name, text)
+			}
+		}
+	}
+	if got := w.do("GET", green, nil); got.Status != 404 {
+		t.Errorf("a deployment of nothing is there: %s", got.Raw)
+	}
 	w.must("PUT", blue, deployment("Managed", "2", nil)) // and a good one serves again
 	if got := w.settledAt(blue); got.text("properties.provisioningState") != "Succeeded" {
 		t.Errorf("the deployment: %s", got.Raw)

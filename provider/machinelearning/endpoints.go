@@ -198,7 +198,7 @@ func settleEndpointCompute(ctx context.Context, change *arm.Change[OnlineEndpoin
 	}
 	compute, err := computeOf(ctx, change.Call, id)
 	if err != nil {
-		return err
+		return inField(field, err)
 	}
 	if !compute.Properties.isKubernetes() {
 		return resource.Invalidf("InvalidCompute", "%s names '%s', which is of the type %s; an AKS or Kubernetes compute was expected. Deployments of the type Managed need no compute", field, id.Name(), compute.Properties.ComputeType).At(field)

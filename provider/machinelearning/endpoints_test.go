@@ -107,7 +107,7 @@ func TestEndpointRules(t *testing.T) {
 		{"no public access", object{"publicNetworkAccess": "Disabled"}, "NotSupported", "publicNetworkAccess"},
 		{"an unknown mode", object{"authMode": "Password"}, "InvalidAuthMode", "AMLToken"},
 		{"an unknown field", object{"colour": "red"}, "InvalidRequestContent", "colour"},
-		{"a compute that is not there", object{"compute": "k8s"}, "ComputeNotFound", "k8s"},
+		{"a compute that is not there", object{"compute": "k8s"}, "ComputeNotFound", "properties.compute: The compute"},
 		{"a compute without Kubernetes", object{"compute": "cpu"}, "InvalidCompute", "AmlCompute"},
 		{"a compute elsewhere", object{"compute": workspaces + "x/computes/k"}, "InvalidCompute", "workspace ws"},
 		{"half of the traffic", object{"traffic": object{"blue": 50}}, "DeploymentNotReady", "alvara ml online-deployment create -n blue"},
