@@ -256,3 +256,50 @@ func TestManyWaitForALostRun(t *testing.T) {
 		}
 	})
 }
+
+// Somebody who waits is not let go while somebody else writes down that the run was lost: the record, here a pipe, is read when the
+// lock was found free, and is still that of a run that goes on.
+func TestWaitWhileItIsSettled(t *testing.T) {
+	f := folder(t.TempDir())
+	lock, err := f.claim(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(f.path(recordName), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan job.Status, 1)
+	go func() {
+		status, err := (&run{folder: f, id: "lost"}).Wait(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- status
+	}()
+	record, err := os.OpenFile(f.path(recordName), os.O_WRONLY, 0) // returns when the one who waits reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	settling, err := f.claim(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := record.WriteString(`{"State":"Running"}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := record.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(recordName, job.Status{State: job.Failed, Reason: job.Lost}, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := settling.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := <-ended; status.Reason != job.Lost {
+		t.Errorf("%+v", status)
+	}
+}
