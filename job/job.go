@@ -155,6 +155,7 @@ const (
 	ExitCode    Reason = "ExitCode"    // a node's command ended with another status than 0, or by a signal
 	OutOfMemory Reason = "OutOfMemory" // as ExitCode, and the memory limit took some process
 	Timeout     Reason = "Timeout"     // Limits.Timeout was over
+	DiskFull    Reason = "DiskFull"    // the disk of the runs had less than its reserve free, so that all runs were ended
 	StartFailed Reason = "StartFailed" // the command could not be begun: see Message
 	Lost        Reason = "Lost"        // what supervised the run was killed, so its end is not known; nothing of it runs any more
 )

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alvara-ml/alvara/job"
+	"github.com/alvara-ml/alvara/job/room"
 	"github.com/alvara-ml/alvara/resource"
 )
 
@@ -25,9 +26,12 @@ type Backend struct {
 	// below the folder of the program's own file, which would cost a copy of that file for each run.
 	Dir string
 	// Kind is which driver runs the nodes: Sandbox or Process.
-	Kind  string
-	Clock func() time.Time
-	Log   *slog.Logger // nil: no log
+	Kind string
+	// Reserve is how many bytes of Dir's disk stay free: with less no run is begun, and those that run are ended (job.DiskFull). 0 is
+	// as in room.Check, and a negative one is none.
+	Reserve int64
+	Clock   func() time.Time
+	Log     *slog.Logger // nil: no log
 }
 
 var _ job.Backend = (*Backend)(nil)
@@ -64,6 +68,9 @@ func (b *Backend) Start(ctx context.Context, spec job.Spec) (job.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := room.Check(dir, b.Reserve, 0); err != nil {
+		return nil, err
+	}
 	f := folder(filepath.Join(dir, spec.ID))
 	lock, err := f.claim(patience)
 	if errors.Is(err, errBusy) {
@@ -81,7 +88,7 @@ func (b *Backend) Start(ctx context.Context, spec job.Spec) (job.Run, error) {
 		return nil, err
 	}
 	defer closeAll(held) // the supervisor has them too by then
-	if err := f.fill(order{Spec: spec, Kind: b.Kind, Token: strings.ToLower(rand.Text()[:16]), Isolation: driver.Isolation()}); err != nil {
+	if err := f.fill(order{Spec: spec, Kind: b.Kind, Token: strings.ToLower(rand.Text()[:16]), Isolation: driver.Isolation(), Reserve: b.Reserve}); err != nil {
 		return nil, diskError(err)
 	}
 	if err := b.supervise(f, lock, held); err != nil {

@@ -27,6 +27,12 @@ func TestFullDisk(t *testing.T) {
 			t.Skipf("no small disk: %v", err)
 		}
 		t.Cleanup(func() { _ = unix.Unmount(w.Dir, unix.MNT_DETACH) })
+		inner := w.Backend
+		w.Backend = func(t testing.TB) job.Backend { // which fills the disk to its end
+			b := inner(t).(*Backend)
+			b.Reserve = -1
+			return b
+		}
 		out := job.Mount{Source: filepath.Join(w.Dir, "out"), Target: filepath.Join(w.Dir, "out"), Writable: true}
 		if w.Isolated {
 			out.Target = "/out"
@@ -59,5 +65,48 @@ func TestFullDisk(t *testing.T) {
 		if status.State != job.Completed || node.LogLost == 0 || node.LogBytes+node.LogLost != 20<<20+14 || !strings.HasPrefix(said, "0123456789abcde\n") {
 			t.Errorf("a log larger than the disk: %+v", status)
 		}
+	})
+}
+
+// Below the reserve nothing is begun, and what runs is ended and says why, so that the server has room to go on.
+func TestReserve(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root's rights, to mount a small disk")
+	}
+	both(t, func(t *testing.T, w jobtest.World) {
+		if err := os.Mkdir(w.Dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", w.Dir, "tmpfs", 0, "size=64m"); err != nil {
+			t.Skipf("no small disk: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(w.Dir, unix.MNT_DETACH) })
+		inner := w.Backend
+		w.Backend = func(t testing.TB) job.Backend {
+			b := inner(t).(*Backend)
+			b.Reserve = 32 << 20
+			return b
+		}
+		run := w.Start(t, w.Spec("term"))
+		jobtest.Says(t, run, "waiting")
+		if err := os.WriteFile(filepath.Join(w.Dir, "filler"), make([]byte, 40<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if status := jobtest.Wait(t, run); status.State != job.Failed || status.Reason != job.DiskFull || status.Message == "" {
+			t.Errorf("%+v", status)
+		}
+		_, err := w.Backend(t).Start(t.Context(), w.Spec("term"))
+		if known, ok := resource.AsError(err); !ok || known.Kind != resource.Unavailable || known.Code != "DiskFull" {
+			t.Errorf("on a disk without room: %v", err)
+		}
+		if err := os.Remove(filepath.Join(w.Dir, "filler")); err != nil {
+			t.Fatal(err)
+		}
+		again := w.Start(t, w.Spec("term"))
+		jobtest.Says(t, again, "waiting")
+		if err := again.Cancel(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		jobtest.Wait(t, again)
 	})
 }

@@ -46,6 +46,7 @@ type order struct {
 	Spec        job.Spec
 	Kind, Token string
 	Isolation   job.Isolation
+	Reserve     int64 // as Backend.Reserve
 }
 
 // status reads the record. Errors: os.ErrNotExist while nothing was begun.

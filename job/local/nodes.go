@@ -82,6 +82,8 @@ func (s *supervisor) judge(cause, err error) {
 	switch {
 	case cause == errCanceled:
 		s.status.State, s.status.Message = job.Canceled, "The run was canceled."
+	case cause == errFull:
+		fail(job.DiskFull, "The server's disk was nearly full, so that the run was ended. Have it write less, or make room.")
 	case cause == errTimeout:
 		fail(job.Timeout, "The run was not done within its time limit of %v, and was ended.", s.order.Spec.Limits.Timeout)
 	case err != nil:

@@ -14,7 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/alvara-ml/alvara/job"
+	"github.com/alvara-ml/alvara/job/room"
 	"github.com/alvara-ml/alvara/job/socket"
+	"github.com/alvara-ml/alvara/resource"
 )
 
 // Argument is the hidden command with which this program becomes the supervisor of a run: Argument and the run's folder.
@@ -69,6 +71,7 @@ var (
 	errCanceled = errors.New("canceled")
 	errTimeout  = errors.New("the time is over")
 	errPeer     = errors.New("another node failed")
+	errFull     = errors.New("the disk is full")
 	errGone     = errors.New("the run's folder is gone")
 )
 
@@ -97,6 +100,7 @@ func (s *supervisor) run() error {
 	defer cancel(nil)
 	go listen(cancel)
 	go s.folder.watch(cancel)
+	go s.guardDisk(cancel)
 
 	err = s.work(ctx, cancel, driver)
 	s.judge(context.Cause(ctx), err)
@@ -127,6 +131,19 @@ func (f folder) watch(cancel context.CancelCauseFunc) {
 	for range time.Tick(lookEvery) {
 		if _, err := os.Lstat(f.path(orderName)); errors.Is(err, fs.ErrNotExist) {
 			cancel(errGone)
+		}
+	}
+}
+
+// guardEvery is how often a supervisor looks how full the disk is: what can be written in the meantime must be less than the reserve.
+const guardEvery = time.Second
+
+// guardDisk ends the run when the disk has less than the reserve free, whoever fills it: the server, which has its data there, goes on.
+func (s *supervisor) guardDisk(cancel context.CancelCauseFunc) {
+	for range time.Tick(guardEvery) {
+		if err := room.Check(string(s.folder), s.order.Reserve, 0); resource.KindOf(err) == resource.Unavailable {
+			cancel(errFull)
+			return
 		}
 	}
 }

@@ -197,7 +197,7 @@ func outcomeOfRun(status job.Status) outcome {
 		return outcome{state: jobCanceled, message: status.Message}
 	}
 	code := map[job.Reason]string{
-		job.ExitCode: "UserProcessFailed", job.OutOfMemory: "OutOfMemory", job.Timeout: "TimeoutExceeded", job.StartFailed: "StartFailed", job.Lost: "RunLost",
+		job.ExitCode: "UserProcessFailed", job.OutOfMemory: "OutOfMemory", job.Timeout: "TimeoutExceeded", job.StartFailed: "StartFailed", job.Lost: "RunLost", job.DiskFull: "DiskFull",
 	}[status.Reason]
 	if code == "" {
 		code = "RunFailed"
