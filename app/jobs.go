@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/job/room"
 	"github.com/alvara-ml/alvara/provider/machinelearning"
 )
 
@@ -23,6 +24,7 @@ func (s *Server) openJobs(ctx context.Context, deps *machinelearning.Deps) (*mac
 		Write: func(ctx context.Context, who identity.Principal, account, container, path string, content io.Reader) error {
 			return blobFiles{s}.Write(ctx, who, account, container, path, content)
 		},
+		Room:     func(bytes int64) error { return room.Check(s.config.DataDir, 0, bytes) },
 		BuildLog: s.readBuildLog, Clock: s.config.Clock, Log: s.config.Log, Done: ctx.Done(),
 	}
 	deps.Runner = runner

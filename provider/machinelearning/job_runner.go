@@ -29,8 +29,11 @@ type JobRunner struct {
 	Write func(ctx context.Context, who identity.Principal, account, container, path string, content io.Reader) error
 	// BuildLog reads the log of a registry's run by its link, from an offset; the result is what there is now, at most a part of it.
 	BuildLog func(ctx context.Context, link string, offset int64) (text []byte, next int64, err error)
-	Clock    func() time.Time
-	Log      *slog.Logger
+	// Room refuses to write a number of bytes, as DiskFull, when the server's disk would not keep its reserve; nil refuses nothing.
+	Room  func(bytes int64) error
+	Keep  ArtifactLimits
+	Clock func() time.Time
+	Log   *slog.Logger
 	// Done is closed when the server ends: whoever follows a log is let go then.
 	Done <-chan struct{}
 

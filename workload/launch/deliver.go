@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/alvara-ml/alvara/identity"
+	"github.com/alvara-ml/alvara/job/room"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/workload"
 )
@@ -39,12 +40,53 @@ func (r *launched) Deliver(ctx context.Context, tell func(string)) error {
 		return err
 	}
 	defer func() { _ = root.Close() }() // only read
+	if err := r.measure(root); err != nil {
+		return err
+	}
 	for _, output := range r.order.Outputs {
 		if err := r.deliver(ctx, root, output, tell); err != nil {
 			return because(err, "write the output "+output.Name)
 		}
 	}
 	return os.WriteFile(r.at.outside.delivered, nil, 0o600)
+}
+
+// measure refuses outputs that are more than the limits or the disk allow, before any of it is written. Holes count: storage has none.
+func (r *launched) measure(root *os.Root) error {
+	limits, total := r.launcher.Limits.withDefaults(), int64(0)
+	for _, output := range r.order.Outputs {
+		files, size := 0, int64(0)
+		add := func(file left) error {
+			files, size = files+1, size+file.size
+			if files > limits.Entries || size > limits.Bytes {
+				return resource.Errorf(resource.TooLarge, "OutputTooLarge", "The output %s is not written: there are more than %d files or %d GiB.", output.Name, limits.Entries, limits.Bytes>>30)
+			}
+			return nil
+		}
+		err := error(nil)
+		if output.Folder {
+			err = measureFolder(root, output.Name, add)
+		} else if info, missing := root.Lstat(output.Name); missing == nil && info.Mode().IsRegular() {
+			err = add(left{path: output.Name, size: info.Size()})
+		}
+		if err != nil {
+			return err
+		}
+		total += size
+	}
+	return room.Check(r.launcher.Dir, r.launcher.Reserve, total)
+}
+
+func measureFolder(root *os.Root, name string, add func(left) error) error {
+	folder, err := openLeft(root.Name(), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // which is told of when it is to be written
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = folder.Close() }() // only read
+	return walk(folder, func(string, string) {}, add)
 }
 
 // errGone is of an output that is not there.

@@ -34,6 +34,7 @@ import (
 	"github.com/alvara-ml/alvara/image/layer"
 	"github.com/alvara-ml/alvara/job"
 	"github.com/alvara-ml/alvara/job/process"
+	"github.com/alvara-ml/alvara/job/room"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/workload"
 )
@@ -60,7 +61,9 @@ type Launcher struct {
 	CAFile string
 	Env    func(caFile string) []string
 	Limits Limits
-	Log    *slog.Logger // nil: no log
+	// Reserve is how many bytes of Dir's disk stay free: with less nothing is brought and no outputs are written. It is as in room.Check.
+	Reserve int64
+	Log     *slog.Logger // nil: no log
 
 	links links // of runs that are under way, and who waits for whom
 }
@@ -137,6 +140,9 @@ func (l *Launcher) Launch(ctx context.Context, order workload.Order, tell func(s
 func (l *Launcher) begin(ctx context.Context, order workload.Order, at place, tell func(string)) (workload.Launched, error) {
 	order, err := at.resolve(order)
 	if err != nil {
+		return nil, err
+	}
+	if err := room.Check(at.outside.dir, l.Reserve, 0); err != nil {
 		return nil, err
 	}
 	image, err := l.pull(ctx, order, tell)
