@@ -17,6 +17,7 @@ import (
 	"github.com/alvara-ml/alvara/image/sandboxed"
 	"github.com/alvara-ml/alvara/job"
 	"github.com/alvara-ml/alvara/job/local"
+	"github.com/alvara-ml/alvara/job/process"
 	"github.com/alvara-ml/alvara/job/sandbox"
 	"github.com/alvara-ml/alvara/resource"
 	"github.com/alvara-ml/alvara/workload/launch"
@@ -26,7 +27,7 @@ const registryAudience = "https://containerregistry.azure.net/"
 
 // openLauncher makes what runs code as somebody. Runs go on when the server ends, and are opened again by whoever began them.
 func (s *Server) openLauncher(context.Context) error {
-	kind, err := s.backendKind()
+	kind, err := s.config.backendKind(sandbox.Check())
 	if err != nil {
 		return err
 	}
@@ -66,19 +67,24 @@ const (
 )
 
 // backendKind is how jobs are run: as the configuration says, in sandboxes where the machine can otherwise.
-func (s *Server) backendKind() (string, error) {
-	can := sandbox.Check()
-	switch kind := s.config.JobBackend; {
-	case kind == local.Process, kind == local.Sandbox && can.Ready():
+// What this leaves to be wished for is in the server's log.
+func (c *Config) backendKind(can sandbox.Isolation) (string, error) {
+	switch kind := c.JobBackend; {
+	case kind == local.Process:
+		c.Log.Warn("the job backend is process: images are not pulled, and jobs and deployments run as plain processes of the server's user, without walls",
+			"follows", process.Driver{}.Isolation().Lacks)
 		return kind, nil
+	case (kind == local.Sandbox || kind == "") && can.Ready():
+		if len(can.Lacks) > 0 {
+			c.Log.Warn("sandboxes lack something on this machine", "lacks", can.Lacks)
+		}
+		return local.Sandbox, nil
 	case kind == local.Sandbox:
 		return "", fmt.Errorf("the job backend %q cannot be used on this machine: %s", kind, strings.Join(can.Lacks, " "))
 	case kind != "":
 		return "", fmt.Errorf("the job backend %q is none; it must be %q or %q", kind, local.Sandbox, local.Process)
-	case can.Ready():
-		return local.Sandbox, nil
 	}
-	s.config.Log.Warn("this machine has no sandboxes: jobs and deployments run as plain processes of the server's user, without walls", "lacks", can.Lacks)
+	c.Log.Warn("this machine has no sandboxes: jobs and deployments run as plain processes of the server's user, without walls", "lacks", can.Lacks)
 	return local.Process, nil
 }
 

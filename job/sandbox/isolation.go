@@ -52,11 +52,11 @@ func (i *Isolation) findCgroups() {
 		i.findVersion1()
 	}
 	if i.Version == 0 {
-		i.lack("Cgroups cannot be written: memory and processes are limited by rlimits, memory for each process alone (RLIMIT_DATA), and the use of CPUs is not limited. Start the server as root.")
+		i.lack("Cgroups cannot be written: memory and processes are limited by rlimits, memory for each process alone (RLIMIT_DATA), so that a command that needs more ends as a failure of its own and not as OutOfMemory, and the use of CPUs is not limited. Start the server as root.")
 		return
 	}
 	if !i.Memory {
-		i.lack("The cgroup controller memory is missing: memory is limited for each process alone (RLIMIT_DATA). Enable it in the kernel.")
+		i.lack("The cgroup controller memory is missing: memory is limited for each process alone (RLIMIT_DATA), so that a command that needs more ends as a failure of its own and not as OutOfMemory. Enable it in the kernel.")
 	}
 	if !i.PIDs {
 		i.lack("The cgroup controller pids is missing: processes are limited by RLIMIT_NPROC. Enable it in the kernel.")

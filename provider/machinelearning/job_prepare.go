@@ -3,6 +3,7 @@ package machinelearning
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ func (c *carrying) prepare(ctx context.Context, computeID resource.ID) (workload
 		return order, resource.Invalidf("SubmitterNotFound", "Who submitted the job is not in the directory any more, and its code is read as the submitter; submit it again as somebody else.")
 	}
 	call := &arm.Call{Who: submitter, Manager: c.Manager, Job: order.ID, RequestID: order.ID}
+	if err := c.maySubmit(call); err != nil {
+		return order, err
+	}
 	compute, err := jobCompute(ctx, c.Manager, computeID)
 	if err != nil {
 		return order, err
@@ -50,6 +54,8 @@ func (c *carrying) prepare(ctx context.Context, computeID resource.ID) (workload
 		if order.Puller, digest, err = c.Deps.pullerOf(ctx, call, compute, as, order.Image); err != nil {
 			return order, err
 		}
+	} else if environment, err := resource.ParseID(p.EnvironmentID); err == nil {
+		c.tell(fmt.Sprintf("The image of the environment %s:%s is not pulled: jobs run as plain processes without walls.", environment.Parent().Name(), environment.Name()))
 	}
 	err = c.update(func(j *Job) {
 		j.Run.Order, j.Run.Placed = &order, true
@@ -62,6 +68,16 @@ func (c *carrying) prepare(ctx context.Context, computeID resource.ID) (workload
 		}
 	})
 	return order, err
+}
+
+// maySubmit asks again whether the submitter may submit jobs: roles may have been taken away while the job waited.
+func (c *carrying) maySubmit(call *arm.Call) error {
+	g := grant{dataScientist, c.id.Parent()}
+	if g.heldBy(call, call.Who.ID) {
+		return nil
+	}
+	return resource.Forbiddenf("SubmitterLacksRole", "Who submitted the job (principal %s) may not submit jobs to the workspace %s any more: %s is not allowed there now that the job's turn has come. Grant it with: %s — and submit the job again.",
+		call.Who.ID, c.id.Parent().Name(), g.role.action(g.scope), g.cure(call.Who.ID))
 }
 
 // settleKinds finds out which models among the inputs are folders; the types of the others say so.
