@@ -13,11 +13,11 @@ import (
 	"github.com/alvara-ml/alvara/resource"
 )
 
-// Least is the least reserve in bytes; it is 2 % of larger disks.
-const Least = 1 << 30
+// Reserve is the reserve in bytes where nobody says another one.
+const Reserve = 1 << 30
 
 // Check refuses to write a number of bytes below a folder, which need not be there yet, when less than a reserve would stay free. A
-// reserve of 0 is max(Least, 2 % of the disk), a negative one is none. Errors: Unavailable (DiskFull).
+// reserve of 0 is Reserve, a negative one is none. Errors: Unavailable (DiskFull).
 func Check(folder string, reserve, bytes int64) error {
 	if reserve < 0 {
 		return nil
@@ -36,9 +36,9 @@ func Check(folder string, reserve, bytes int64) error {
 	}
 	block := int64(disk.Bsize)
 	if reserve == 0 {
-		reserve = max(Least, int64(disk.Blocks)/50*block) //nolint:gosec // no disk has 2^63 bytes
+		reserve = Reserve
 	}
-	free := int64(disk.Bavail) * block //nolint:gosec // as above
+	free := int64(disk.Bavail) * block
 	if free-reserve < bytes {
 		return resource.Errorf(resource.Unavailable, "DiskFull", "The server's disk is full: %d MiB are free, of which %d MiB are kept in reserve, and %d MiB are to be written. Make room and try again.",
 			free>>20, reserve>>20, bytes>>20)

@@ -33,7 +33,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The reserve by default is 1 GiB of a small disk.
+// The reserve by default is 1 GiB.
 func TestDefault(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1040m"); err != nil {
