@@ -119,7 +119,6 @@ func TestJobRules(t *testing.T) {
 		"file output at folder":  {out(object{"jobOutputType": "uri_file", "uri": "azureml://datastores/workspaceblobstore/paths/x/"}), 400, "InvalidJob", []string{"uri_folder"}},
 		"nobody writes":          {object{"identity": object{"identityType": "AMLToken"}, "outputs": object{"x": object{}}}, 400, "IdentityRequired", []string{"properties.outputs.x"}},
 		"code by an absent id":   {object{"codeId": ws + "/codes/none/versions/1"}, 404, "ResourceNotFound", []string{"properties.codeId", "codes/none"}},
-		"code by an absent id":   {object{"codeId": ws + "/codes/none/versions/1"}, 404, "ResourceNotFound", []string{"properties.codeId", "codes/none"}},
 		"code by another's name": {object{"codeId": "azureml:data:1"}, 404, "AssetNotFound", []string{"properties.codeId"}},
 	} {
 		got := w.do("PUT", ws+"/jobs/refused", command(c.changes))
