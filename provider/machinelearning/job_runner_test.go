@@ -453,6 +453,45 @@ func TestJobFaults(t *testing.T) {
 	}
 }
 
+// A role that is taken away while a job waits is taken away from the job too, as whoever it is to run; what has begun goes on.
+func TestJobsOfThoseWhoMayNoMore(t *testing.T) {
+	w := newJobs(t)
+	who := w.person("scientist")
+	role := w.grant(who, roleDataScientist, ws)
+	submit := func(name, text string, more object) {
+		t.Helper()
+		more["command"] = text
+		if got := w.as(who, "PUT", ws+"/jobs/"+name, command(more)); got.Status != 201 {
+			t.Fatalf("%s: %d %s", name, got.Status, got.Raw)
+		}
+	}
+	w.must("PUT", ws+"/computes/other", object{"location": "local", "identity": object{"type": "SystemAssigned"}, "properties": object{"computeType": "AmlCompute"}})
+	submit("begun", "forever", object{"computeId": "other"})
+	if err := w.live(newLife(), "begun"); err == nil {
+		t.Fatal("it has ended")
+	}
+	submit("managed", "task run", object{})
+	submit("user", "task run", object{"identity": object{"identityType": "UserIdentity"}})
+	submit("cured", "task run", object{})
+	w.must("DELETE", role, nil)
+	for _, name := range []string{"managed", "user"} {
+		if err := w.live(newLife(), name); err != nil {
+			t.Fatal(err)
+		}
+		got, cure := w.must("GET", ws+"/jobs/"+name, nil), `alvara role assignment create --assignee `+who+` --role "AzureML Data Scientist" --scope `+ws
+		if message := got.text("properties.error.message"); got.text("properties.status") != "Failed" || got.text("properties.error.code") != "SubmitterLacksRole" || !strings.Contains(message, cure) || !strings.Contains(message, "jobs/write") {
+			t.Errorf("%s: %s", name, got.Raw)
+		}
+	}
+	if _, err := w.store.Get(t.Context(), jobID("begun").Key()); err != nil || w.machine.launches != 1 || w.status("begun") != "Running" {
+		t.Errorf("%d runs, what has begun is %s: %v", w.machine.launches, w.status("begun"), err)
+	}
+	w.grant(who, roleDataScientist, ws)
+	if err := w.live(newLife(), "cured"); err != nil || w.status("cured") != "Completed" {
+		t.Errorf("after the grant: %s %v", w.status("cured"), err)
+	}
+}
+
 func newLife() *life { return &life{} }
 
 // A job that was deleted leaves nothing that runs and nothing that is kept.
