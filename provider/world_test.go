@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -457,9 +458,24 @@ func (w *world) withStore(storeType string) {
 }
 
 // contents is everything that the store holds, by key, but what a mere request may leave: operations and the like.
+// Operations that are under way end first: what they write is no part of what comes next.
 func (w *world) contents() map[string]string {
 	w.t.Helper()
-	out := map[string]string{}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		out, busy := w.snapshot()
+		if !busy || time.Now().After(end) {
+			return out
+		}
+	}
+}
+
+// underWay is what a document says of itself while an operation on it is under way.
+var underWay = regexp.MustCompile(`"state":"(Creating|Updating|Deleting)"`)
+
+// snapshot is what the store holds at this moment, and whether an operation is under way.
+func (w *world) snapshot() (out map[string]string, busy bool) {
+	w.t.Helper()
+	out = map[string]string{}
 	kinds := []string{
 		"arm/references", "arm/unique", "arm/deleted", "featurestore/ledgers", "directory/users", "directory/groups",
 		"directory/applications", "directory/serviceprincipals", "microsoft.resources/subscriptions",
@@ -474,9 +490,10 @@ func (w *world) contents() map[string]string {
 		}
 		for _, doc := range docs {
 			out[doc.Key] = doc.ETag + " " + string(doc.Body)
+			busy = busy || underWay.Match(doc.Body)
 		}
 	}
-	return out
+	return out, busy
 }
 
 // unchanged fails when the store holds something else than before.
