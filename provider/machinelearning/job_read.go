@@ -320,7 +320,11 @@ func (d Deps) jobArtifacts(ctx context.Context, _ *arm.Call, r *arm.Resource[Job
 // JobViews are the endpoints of jobs that are no resource: …/jobs/NAME/artifacts/content?path=PATH gives the bytes of an artifact.
 func (d Deps) JobViews() []arm.View {
 	idOf := func(p map[string]string) resource.ID {
-		return resource.MustParseID("/subscriptions/" + p["subscription"] + "/resourceGroups/" + p["group"] + "/providers/" + string(workspaceType) + "/" + p["workspace"] + "/jobs/" + p["job"])
+		id, err := resource.ParseID("/subscriptions/" + p["subscription"] + "/resourceGroups/" + p["group"] + "/providers/" + string(workspaceType) + "/" + p["workspace"] + "/jobs/" + p["job"])
+		if err != nil {
+			return resource.Root // where nothing of that name is, and hardly anybody may read
+		}
+		return id
 	}
 	return []arm.View{{
 		Pattern: "/subscriptions/{subscription}/resourceGroups/{group}/providers/" + string(workspaceType) + "/{workspace}/jobs/{job}/artifacts/content",

@@ -54,6 +54,9 @@ func TestJob(t *testing.T) {
 	for _, path := range []string{"outputs/none", "outputs/../code/x", "/etc/passwd", "model/weights.bin"} {
 		refused(t, path, w.admin.Do("GET", id+"/artifacts/content?path="+path, nil), 404, "ArtifactNotFound")
 	}
+	for _, name := range []string{"none", "a%00b", "%2e%2e", "a%0Ab"} { // names that no job can have are answered like those that none has
+		refused(t, name, w.admin.Do("GET", id[:strings.LastIndex(id, "/")+1]+name+"/artifacts/content?path=x", nil), 404, "ResourceNotFound")
+	}
 	refused(t, "a negative offset", w.admin.Do("GET", id+"/logs?offset=-1", nil), 400, "InvalidParameter")
 	refused(t, "a node that is not there", w.admin.Do("GET", id+"/logs?node=1", nil), 400, "InvalidParameter", "1 nodes")
 	if node := w.must("GET", id+"/logs?node=0", nil); !strings.HasPrefix(string(node.Raw), "hello world\n") || strings.Contains(string(node.Raw), "completed") {
